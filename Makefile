@@ -1,7 +1,7 @@
 # Nightshift: `make help` lists what there is to do.
 .DEFAULT_GOAL := help
 export GOFLAGS := -buildvcs=false
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.2.2
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
 help: ## this list
