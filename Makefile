@@ -2,6 +2,10 @@
 .DEFAULT_GOAL := help
 export GOFLAGS := -buildvcs=false
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 30s
+
+# Programs of this repository run on this machine, also while `make package GOOS=windows` builds for another.
+HERE := env -u GOOS -u GOARCH go run
 
 .PHONY: help
 help: ## this list
@@ -13,14 +17,32 @@ $(AZURITE): deploy/local/azurite/package-lock.json
 	@touch $@
 
 .PHONY: tools
-tools: $(AZURITE) ## install the storage emulator
+tools: $(AZURITE) ## install the storage emulator (needs Node.js, not root)
 
 .PHONY: test
 test: tools ## every test, with the race detector
 	go test -race ./...
 
+.PHONY: package
+package: ## pack for Azure: build/apps/<app>/ and a zip (APP=ftppull GOOS=windows GOARCH=amd64)
+	@$(HERE) ./deploy/pack/cmd/pack -os "$(or $(GOOS),linux)" -arch "$(or $(GOARCH),amd64)" $(APP)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target, for FUZZTIME=30s each
+	@for pkg in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$target" && go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
 .PHONY: lint
-lint: ## gofmt, vet, staticcheck
+lint: ## gofmt, vet (also for Windows), staticcheck, go.mod
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./...
+	GOOS=windows go vet ./...
+	go mod tidy -diff
 	go run $(STATICCHECK) ./...
+
+.PHONY: clean
+clean: ## remove what was built (not the installed emulator)
+	rm -rf build
