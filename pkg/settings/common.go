@@ -1,0 +1,18 @@
+package settings
+
+// Storage is how an app reaches its storage account, in the names that the Functions host uses for its own connection
+// (Microsoft Learn, "Connecting to host storage with an identity"): either a connection string, or an account by name or by
+// its services' addresses, opened with the app's managed identity.
+type Storage struct {
+	ConnectionString Secret `env:"AzureWebJobsStorage" doc:"Connection string of the storage account, for the local emulator or where no managed identity exists." want:"a storage connection string; or leave it out and set AzureWebJobsStorage__accountName" example:"UseDevelopmentStorage=true" local:"UseDevelopmentStorage=true"`
+	AccountName      string `env:"AzureWebJobsStorage__accountName" doc:"Name of the storage account, opened with the app's managed identity." want:"a storage account's name: 3 to 24 lower-case letters and digits" example:"nightshiftfiles"`
+	BlobServiceURI   string `env:"AzureWebJobsStorage__blobServiceUri" doc:"Address of the blob service, where it does not follow from the account's name (other clouds, private endpoints)." want:"an https address" example:"https://nightshiftfiles.blob.core.windows.net"`
+	QueueServiceURI  string `env:"AzureWebJobsStorage__queueServiceUri" doc:"Address of the queue service, together with the blob service's." want:"an https address" example:"https://nightshiftfiles.queue.core.windows.net"`
+	Credential       string `env:"AzureWebJobsStorage__credential" doc:"Kind of identity; the Functions host needs it with a user-assigned identity." want:"managedidentity, or nothing" example:"managedidentity"`
+	ClientID         string `env:"AzureWebJobsStorage__clientId" doc:"Client id of a user-assigned managed identity; without it the system-assigned one is used." want:"a client id (GUID)" example:"00000000-0000-0000-0000-000000000000"`
+}
+
+// Common are the settings that every app has.
+type Common struct {
+	Storage Storage
+}
