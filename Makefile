@@ -21,7 +21,7 @@ tools: $(AZURITE) ## install the storage emulator (needs Node.js, not root)
 
 .PHONY: test
 test: tools ## every test, with the race detector
-	go test -race ./...
+	@go test -race -json -timeout 20m ./... | go run ./deploy/testreport
 
 .PHONY: package
 package: ## pack for Azure: build/apps/<app>/ and a zip (APP=ftppull GOOS=windows GOARCH=amd64)
