@@ -1,5 +1,7 @@
 package settings
 
+import "strings"
+
 // Storage is how an app reaches its storage account, in the names that the Functions host uses for its own connection
 // (Microsoft Learn, "Connecting to host storage with an identity"): either a connection string, or an account by name or by
 // its services' addresses, opened with the app's managed identity.
@@ -10,6 +12,20 @@ type Storage struct {
 	QueueServiceURI  string `env:"AzureWebJobsStorage__queueServiceUri" doc:"Address of the queue service, together with the blob service's." want:"an https address" example:"https://nightshiftfiles.queue.core.windows.net"`
 	Credential       string `env:"AzureWebJobsStorage__credential" doc:"Kind of identity; the Functions host needs it with a user-assigned identity." want:"managedidentity, or nothing" example:"managedidentity"`
 	ClientID         string `env:"AzureWebJobsStorage__clientId" doc:"Client id of a user-assigned managed identity; without it the system-assigned one is used." want:"a client id (GUID)" example:"00000000-0000-0000-0000-000000000000"`
+}
+
+// Problems tells whether the settings name an account that can be opened.
+func (s Storage) Problems() Problems {
+	switch {
+	case !s.ConnectionString.IsZero():
+		return nil
+	case s.AccountName == "" && (s.BlobServiceURI == "" || s.QueueServiceURI == ""):
+		return Problems{{Setting: "AzureWebJobsStorage", Want: "a storage connection string, or AzureWebJobsStorage__accountName instead",
+			Example: "UseDevelopmentStorage=true"}}
+	case s.Credential != "" && !strings.EqualFold(s.Credential, "managedidentity"):
+		return Problems{{Setting: "AzureWebJobsStorage__credential", Got: s.Credential, Want: "managedidentity", Example: "managedidentity"}}
+	}
+	return nil
 }
 
 // Common are the settings that every app has.

@@ -37,7 +37,7 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	t.Log("\n" + err.Error())
-	if len(problems) != 5 {
+	if len(problems) != 6 {
 		t.Errorf("%d problems, want 5", len(problems))
 	}
 }

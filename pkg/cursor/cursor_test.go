@@ -1,0 +1,104 @@
+package cursor_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nightshift-hq/nightshift/pkg/cursor"
+	"github.com/nightshift-hq/nightshift/pkg/settings"
+	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
+	"github.com/nightshift-hq/nightshift/pkg/storage"
+)
+
+var emulator *azurite.Server
+
+func TestMain(m *testing.M) {
+	var err error
+	if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	emulator.Stop()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func containerAt(tb testing.TB, connection string) *storage.Container {
+	tb.Helper()
+	a, err := storage.Open(storage.Config{ConnectionString: settings.NewSecret(connection)}, storage.WithRetries(2, time.Millisecond))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(a.Close)
+	return a.Container("t" + strings.ToLower(rand.Text()))
+}
+
+type count struct{ N int }
+
+func TestNoIncrementIsLost(t *testing.T) {
+	t.Parallel()
+	const writers, each = 8, 10
+	s := cursor.Open[count](containerAt(t, emulator.ConnectionString()), "job", 1)
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			for done := 0; done < each; {
+				r, err := s.Load(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				switch _, err := s.Swap(t.Context(), r, count{r.Value.N + 1}); {
+				case err == nil:
+					done++
+				case !errors.Is(err, storage.ErrConflict):
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if r, err := s.Load(t.Context()); err != nil || r.Value.N != writers*each {
+		t.Errorf("%+v %v, want %d", r, err, writers*each)
+	}
+}
+
+func TestLock(t *testing.T) {
+	t.Parallel()
+	c := containerAt(t, emulator.ConnectionString())
+	s := cursor.Open[count](c, "job", 1)
+	ctx, lock, err := s.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Lock(t.Context()); !errors.Is(err, cursor.ErrLocked) {
+		t.Errorf("second lock: %v", err)
+	}
+	for range 2 {
+		if err := lock.Unlock(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if ctx.Err() == nil {
+		t.Error("the lock's context goes on after Unlock")
+	}
+	_, again, err := s.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Unlock(t.Context())
+}
