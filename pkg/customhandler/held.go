@@ -1,0 +1,214 @@
+package customhandler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nightshift-hq/nightshift/pkg/storage"
+)
+
+const poisonSuffix = "-poison"
+
+// heldRecord is a message, or a timer's run, that waits for an operator. Its blob is held/<function>/<id>.json.
+type heldRecord struct {
+	ID       string    // of the message's content: holding it twice is holding it once
+	Function string    //
+	Queue    string    // empty for a timer
+	Reason   string    //
+	Since    time.Time //
+	Body     []byte    // of the message, as it was delivered
+}
+
+func (r heldRecord) name() string { return "held/" + r.Function + "/" + r.ID + ".json" }
+
+// poisonReason says why a message is in the poison queue. Its blob is poison/<function>/<id>.json.
+type poisonReason struct {
+	ID       string
+	Function string
+	Queue    string
+	Reason   string
+	Since    time.Time
+	Failures int
+	Lost     int
+}
+
+func (r poisonReason) name() string { return "poison/" + r.Function + "/" + r.ID + ".json" }
+
+// hold stores the record. It is always written, even when it is there already, so that a release that is under way does not
+// remove a hold that came after it.
+func (h *Handler) hold(ctx context.Context, r heldRecord) error {
+	r.Since = time.Now().UTC().Truncate(time.Second)
+	r.Reason = h.scrub.text(r.Reason)
+	err := h.writeRecord(ctx, r.name(), r, storage.Cond{New: true})
+	if !errors.Is(err, storage.ErrConflict) {
+		return err
+	}
+	var before heldRecord
+	if _, err := h.readRecord(ctx, r.name(), &before); err == nil && !before.Since.IsZero() {
+		r.Since = before.Since
+	}
+	return h.writeRecord(ctx, r.name(), r, storage.Cond{})
+}
+
+// poison moves a message to its poison queue: the reason first, then the message, and only then may the host forget it.
+func (h *Handler) poison(ctx context.Context, a *attempt, reason error) error {
+	if err := h.writeReason(ctx, a, reason); err != nil {
+		return err
+	}
+	err := h.enqueue(ctx, a.item.queue+poisonSuffix, a.item.body, 0)
+	if err == nil && (a.item.dequeueCount > 1 || a.book.Failures > 0) {
+		h.forgetFailures(ctx, a)
+	}
+	return err
+}
+
+func (h *Handler) writeReason(ctx context.Context, a *attempt, reason error) error {
+	r := poisonReason{ID: a.key, Function: a.function.name, Queue: a.item.queue, Reason: h.scrub.text(reason.Error()),
+		Since: time.Now().UTC().Truncate(time.Second), Failures: a.history().Failures, Lost: a.history().Lost}
+	return h.writeRecord(ctx, r.name(), r, storage.Cond{})
+}
+
+// findHeld looks for a held record by id, in whatever function.
+func (h *Handler) findHeld(ctx context.Context, id string) (heldRecord, string, error) {
+	for properties, err := range h.app.State.List(ctx, "held/") {
+		if err != nil {
+			return heldRecord{}, "", err
+		}
+		if !strings.HasSuffix(properties.Name, "/"+id+".json") {
+			continue
+		}
+		var r heldRecord
+		etag, err := h.readRecord(ctx, properties.Name, &r)
+		if err == nil && etag == "" {
+			continue // gone meanwhile
+		}
+		return r, etag, err
+	}
+	return heldRecord{}, "", errUnknownID
+}
+
+var errUnknownID = errors.New("nothing has this id: ask for the list, it may have been dealt with already")
+
+// release lets a held message through: back to its queue first, out of the held ones last. Done twice it delivers twice,
+// which handlers bear.
+func (h *Handler) release(ctx context.Context, r heldRecord, etag string) error {
+	bare, _ := splitDelivery(r.Body)
+	book := bookkeeping{Released: &Release{At: time.Now().UTC().Truncate(time.Second), Reason: clip(r.Reason, 300)}}
+	if err := h.enqueue(ctx, r.Queue, joinDelivery(bare, book), 0); err != nil {
+		return err
+	}
+	return h.dropHeld(ctx, r, etag)
+}
+
+// dropHeld removes the record that was read; one that was written since is a new hold and stays.
+func (h *Handler) dropHeld(ctx context.Context, r heldRecord, etag string) error {
+	err := h.app.State.Delete(ctx, r.name(), storage.Cond{ETag: etag})
+	if errors.Is(err, storage.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// poisoned is one message of a poison queue.
+type poisoned struct {
+	function string
+	queue    *storage.Queue
+	id       string
+	message  storage.Message
+	body     []byte
+}
+
+func newPoisoned(file functionFile, q *storage.Queue, m storage.Message) poisoned {
+	body := m.Body
+	if body == nil {
+		body = []byte(m.Wire) // never was base64; the host put it here unseen
+	}
+	return poisoned{function: file.name, queue: q, id: messageKey(body), message: m, body: body}
+}
+
+// queueFiles are the app's queue functions, in order of name.
+func (h *Handler) queueFiles() []functionFile {
+	var files []functionFile
+	for _, f := range h.root.functions {
+		if strings.EqualFold(f.trigger.Type, string(queueTrigger)) && f.trigger.queue != "" {
+			files = append(files, f)
+		}
+	}
+	slices.SortFunc(files, func(a, b functionFile) int { return strings.Compare(a.name, b.name) })
+	return files
+}
+
+// maxSearch bounds how many messages of a poison queue are looked through for an id.
+const maxSearch = 10_000
+
+// takePoisoned calls act for the poison messages that match, and puts all others back.
+func (h *Handler) takePoisoned(ctx context.Context, match func(poisoned) bool, act func(context.Context, functionFile, poisoned) error) (int, error) {
+	acted := 0
+	for _, file := range h.queueFiles() {
+		n, err := h.searchPoison(ctx, file, match, act)
+		acted += n
+		if err != nil {
+			return acted, err
+		}
+	}
+	return acted, nil
+}
+
+func (h *Handler) searchPoison(ctx context.Context, file functionFile, match func(poisoned) bool, act func(context.Context, functionFile, poisoned) error) (acted int, err error) {
+	q := h.app.Storage.Queue(file.trigger.queue + poisonSuffix)
+	var others []storage.Message
+	defer func() {
+		for _, m := range others {
+			if _, hideErr := q.Hide(ctx, m, 0); hideErr != nil && err == nil {
+				Log(ctx).Warn("poison message stays hidden for a minute", "error", hideErr)
+			}
+		}
+	}()
+	for seen := 0; seen < maxSearch; {
+		batch, err := q.Receive(ctx, 32, time.Minute)
+		if err != nil {
+			return acted, err
+		}
+		if len(batch) == 0 {
+			return acted, nil
+		}
+		seen += len(batch)
+		for _, m := range batch {
+			p := newPoisoned(file, q, m)
+			if !match(p) {
+				others = append(others, m)
+				continue
+			}
+			if err := act(ctx, file, p); err != nil {
+				return acted, err
+			}
+			acted++
+		}
+	}
+	return acted, nil
+}
+
+// requeuePoisoned gives a message fresh tries: on its queue first, out of the poison queue and its reason last.
+func (h *Handler) requeuePoisoned(ctx context.Context, file functionFile, p poisoned) error {
+	bare, book := splitDelivery(p.body)
+	body := joinDelivery(bare, bookkeeping{Released: book.Released})
+	if err := h.enqueue(ctx, file.trigger.queue, body, 0); err != nil {
+		return err
+	}
+	return h.removePoisoned(ctx, p)
+}
+
+func (h *Handler) removePoisoned(ctx context.Context, p poisoned) error {
+	if err := p.queue.Delete(ctx, p.message); err != nil {
+		return err
+	}
+	reason := poisonReason{Function: p.function, ID: p.id}
+	if err := h.app.State.Delete(ctx, reason.name(), storage.Cond{}); err != nil {
+		return fmt.Errorf("the message was moved, its reason was not removed: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+package customhandler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nightshift-hq/nightshift/pkg/storage"
+)
+
+const (
+	// postponed is how long a message waits for an admin to repair the app's settings.
+	postponed = 15 * time.Minute
+
+	// maxLost is how many handlers may die over one message before it is taken for the cause.
+	maxLost = 20
+
+	// renewFrom is the delivery from which a message's lost tries are given back: the first one that is lost costs nothing yet.
+	renewFrom = 3
+)
+
+// attempt is one delivery of a queue message together with what is known of earlier ones.
+type attempt struct {
+	function Function
+	item     queueItem
+	bare     []byte      // the body without its bookkeeping
+	book     bookkeeping // as the body brought it
+	key      string
+	recorded int // failed tries of this delivery's id that are on record
+}
+
+func newAttempt(f Function, item queueItem) *attempt {
+	a := &attempt{function: f, item: item, key: messageKey(item.body)}
+	a.bare, a.book = splitDelivery(item.body)
+	return a
+}
+
+// lost is how many earlier deliveries ended without a word.
+func (a *attempt) lost() int { return max(0, a.item.dequeueCount-1-a.recorded) }
+
+// history is the bookkeeping for a copy of the message, which starts with a count of its own.
+func (a *attempt) history() bookkeeping {
+	return bookkeeping{Failures: a.book.Failures + a.recorded, Lost: a.book.Lost + a.lost(), Released: a.book.Released}
+}
+
+func (h *Handler) serveQueue(ctx context.Context, f Function, p payload, file functionFile) error {
+	item, err := parseQueue(p, file.trigger)
+	if err != nil {
+		return h.logFailure(ctx, err)
+	}
+	a := newAttempt(f, item)
+	invocationOf(ctx).manual = item.manual
+	if item.manual {
+		err := h.run(ctx, func(ctx context.Context) error { return h.runQueue(ctx, f, item) })
+		return h.concludeByHand(ctx, a, err)
+	}
+	if settled, err := h.renew(ctx, a); settled || err != nil {
+		return err
+	}
+	err = h.run(ctx, func(ctx context.Context) error { return h.runQueue(ctx, f, item) })
+	return h.enact(ctx, a, err)
+}
+
+func (h *Handler) runQueue(ctx context.Context, f Function, item queueItem) error {
+	if h.app.Problem != nil {
+		return fmt.Errorf("%w (%w)", h.app.Problem, RetryAfter(postponed))
+	}
+	return f.queue(ctx, item)
+}
+
+// renew gives a message back the tries that killed handlers cost it. settled says that this delivery is dealt with.
+func (h *Handler) renew(ctx context.Context, a *attempt) (settled bool, err error) {
+	if a.item.dequeueCount < 2 {
+		return false, nil
+	}
+	ctx, cancel := h.writing(ctx)
+	defer cancel()
+	record, _, err := h.readFailures(ctx, a)
+	if err != nil {
+		Log(ctx).Warn("failed tries cannot be read; the host's count stands", "error", err)
+		return false, nil
+	}
+	a.recorded = record.Tries[a.item.id]
+	if a.item.dequeueCount < min(renewFrom, h.root.maxDequeue) || a.lost() == 0 {
+		return false, nil
+	}
+	if book := a.history(); book.Lost >= maxLost {
+		reason := fmt.Errorf("the handler died %d times over this message: look for what kills it (memory, a crash in the log), then requeue it", book.Lost)
+		return true, h.settle(ctx, permanent, reason, h.poison(ctx, a, reason))
+	}
+	if err := h.enqueue(ctx, a.item.queue, joinDelivery(a.bare, a.history()), 0); err != nil {
+		return false, h.logFailure(ctx, fmt.Errorf("renew message: %w", err))
+	}
+	Log(ctx).Info("message renewed: earlier handlers died over it", "lost", a.history().Lost, "failures", a.history().Failures)
+	return true, nil
+}
+
+// enact does what the handler's error asks for. It returns an error when the host must keep the message.
+func (h *Handler) enact(ctx context.Context, a *attempt, outcome error) error {
+	v, after := judge(outcome)
+	if v == failed && interrupted(ctx) {
+		return h.logFailure(ctx, outcome) // nobody's fault: not recorded, so that renewal gives the try back
+	}
+	write, cancel := h.writing(ctx)
+	defer cancel()
+	switch v {
+	case done:
+		h.conclude(ctx, done, nil)
+		if a.item.dequeueCount > 1 || a.book.Failures > 0 {
+			h.forgetFailures(write, a)
+		}
+		return nil
+	case retry:
+		return h.settle(ctx, retry, outcome, h.enqueue(write, a.item.queue, joinDelivery(a.bare, a.history()), after))
+	case permanent:
+		return h.settle(ctx, permanent, outcome, h.poison(write, a, outcome))
+	case hold:
+		return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
+			ID: a.key, Function: a.function.name, Queue: a.item.queue, Reason: outcome.Error(), Body: a.item.body}))
+	}
+	return h.recordFailure(ctx, write, a, outcome)
+}
+
+// settle logs an outcome that was written down, or the failure to do so, which the host must hear of.
+func (h *Handler) settle(ctx context.Context, v verdict, outcome, written error) error {
+	if written != nil {
+		return h.logFailure(ctx, fmt.Errorf("%w; and this outcome (%s) could not be stored, so the message stays: %w", outcome, v, written))
+	}
+	h.conclude(ctx, v, outcome)
+	return nil
+}
+
+// recordFailure counts a failed try, and gives the message up when it was the last.
+func (h *Handler) recordFailure(ctx, write context.Context, a *attempt, outcome error) error {
+	reason := h.scrub.text(outcome.Error())
+	if err := h.countFailure(write, a, reason); err != nil {
+		Log(ctx).Warn("failed try not recorded", "error", err)
+	}
+	if a.book.Failures+a.recorded < h.root.maxDequeue {
+		return h.logFailure(ctx, outcome)
+	}
+	outcome = fmt.Errorf("%w (the last of %d tries)", outcome, h.root.maxDequeue)
+	if a.item.dequeueCount > 0 && a.item.dequeueCount < h.root.maxDequeue {
+		// A renewed message is young for the host, which would try it again.
+		return h.settle(ctx, permanent, outcome, h.poison(write, a, outcome))
+	}
+	if err := h.writeReason(write, a, outcome); err != nil {
+		Log(ctx).Warn("reason not recorded", "error", err)
+	}
+	return h.logFailure(ctx, outcome) // the host moves the message itself
+}
+
+// concludeByHand reports a run by hand to whoever asked for it. There is no message to put off or to poison; a hold is kept.
+func (h *Handler) concludeByHand(ctx context.Context, a *attempt, outcome error) error {
+	if v, _ := judge(outcome); v != hold || DryRun(ctx) {
+		if outcome != nil {
+			return h.logFailure(ctx, outcome)
+		}
+		h.conclude(ctx, done, nil)
+		return nil
+	}
+	write, cancel := h.writing(ctx)
+	defer cancel()
+	return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
+		ID: a.key, Function: a.function.name, Queue: a.item.queue, Reason: outcome.Error(), Body: a.item.body}))
+}
+
+// concludeTimer does the same for a timer. The host never repeats a failed timer run, so nothing but a hold is kept.
+func (h *Handler) concludeTimer(ctx context.Context, f Function, outcome error) error {
+	if v, _ := judge(outcome); v == hold && !DryRun(ctx) {
+		write, cancel := h.writing(ctx)
+		defer cancel()
+		return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
+			ID: messageKey([]byte("timer " + f.name)), Function: f.name, Reason: outcome.Error()}))
+	}
+	if outcome != nil {
+		return h.logFailure(ctx, outcome)
+	}
+	h.conclude(ctx, done, nil)
+	return nil
+}
+
+// conclude logs an invocation's end, once.
+func (h *Handler) conclude(ctx context.Context, v verdict, outcome error) {
+	inv := invocationOf(ctx)
+	attrs := []slog.Attr{slog.String("outcome", string(v)), slog.Duration("took", time.Since(inv.started))}
+	if reports := inv.reported(); len(reports) > 0 {
+		attrs = append(attrs, slog.Any("report", reports))
+	}
+	level := slog.LevelInfo
+	if outcome != nil {
+		attrs = append(attrs, slog.Any("error", outcome))
+	}
+	if outcome != nil && v != retry {
+		level = slog.LevelError
+	}
+	inv.log.LogAttrs(context.WithoutCancel(ctx), level, "invocation "+string(v), attrs...)
+}
+
+// writing is a context for storing an outcome: the handler's own may be over.
+func (h *Handler) writing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), h.patience())
+}
+
+// failures is the record of a message's failed tries, by the queue's id, because the same body can be there twice.
+type failures struct {
+	Function string
+	Tries    map[string]int
+	Reason   string
+	Since    time.Time
+	Last     time.Time
+}
+
+const maxRecord = 1 << 20 // bytes of any record kept in the state container
+
+func failuresName(a *attempt) string { return "failed/" + a.function.name + "/" + a.key + ".json" }
+
+func (h *Handler) readFailures(ctx context.Context, a *attempt) (failures, string, error) {
+	var f failures
+	etag, err := h.readRecord(ctx, failuresName(a), &f)
+	return f, etag, err
+}
+
+// countFailure adds a failed try to the record and leaves the new count in a.
+func (h *Handler) countFailure(ctx context.Context, a *attempt, reason string) error {
+	var err error
+	for range 5 {
+		var f failures
+		var etag string
+		if f, etag, err = h.readFailures(ctx, a); err != nil {
+			return err
+		}
+		now := time.Now().UTC()
+		if f.Tries == nil {
+			f = failures{Function: a.function.name, Tries: map[string]int{}, Since: now}
+		}
+		f.Tries[a.item.id]++
+		f.Reason, f.Last = reason, now
+		if err = h.writeRecord(ctx, failuresName(a), f, storage.Cond{ETag: etag, New: etag == ""}); err == nil {
+			a.recorded = f.Tries[a.item.id]
+			return nil
+		}
+		if !errors.Is(err, storage.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+func (h *Handler) forgetFailures(ctx context.Context, a *attempt) {
+	if h.app.State == nil {
+		return
+	}
+	if err := h.app.State.Delete(ctx, failuresName(a), storage.Cond{}); err != nil {
+		Log(ctx).Warn("record of failed tries not removed", "error", err)
+	}
+}
+
+// readRecord reads a record of the state container. One that is absent leaves into alone and has no ETag.
+func (h *Handler) readRecord(ctx context.Context, name string, into any) (etag string, err error) {
+	if h.app.State == nil {
+		return "", errNoState
+	}
+	raw, properties, err := h.app.State.Read(ctx, name, maxRecord)
+	if errors.Is(err, storage.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return "", fmt.Errorf("read record %q: %w: delete the blob", name, err)
+	}
+	return properties.ETag, nil
+}
+
+func (h *Handler) writeRecord(ctx context.Context, name string, record any, cond storage.Cond) error {
+	if h.app.State == nil {
+		return errNoState
+	}
+	raw, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("write record %q: %w", name, err)
+	}
+	_, err = h.app.State.Write(ctx, name, raw, cond, storage.Meta{ContentType: "application/json"})
+	return err
+}
+
+func (h *Handler) enqueue(ctx context.Context, queue string, body []byte, delay time.Duration) error {
+	if h.app.Storage == nil {
+		return errNoState
+	}
+	_, err := h.app.Storage.Queue(queue).Enqueue(ctx, body, delay)
+	return err
+}
+
+var errNoState = errors.New("the app has no storage: check AzureWebJobsStorage")
