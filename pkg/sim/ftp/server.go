@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path"
 	"sync"
 	"time"
 
@@ -148,7 +149,11 @@ func (s *Server) FS() afero.Fs { return s.fs }
 
 // WriteFile puts a file on the server, with its folders; a zero modTime means now.
 func (s *Server) WriteFile(name string, data []byte, modTime time.Time) error {
-	if err := afero.WriteFile(s.fs, name, data, 0o644); err != nil {
+	err := s.fs.MkdirAll(path.Dir(name), 0o755)
+	if err == nil {
+		err = afero.WriteFile(s.fs, name, data, 0o644)
+	}
+	if err != nil {
 		return fmt.Errorf("put %q on the FTP simulator: %w", name, err)
 	}
 	if modTime.IsZero() {
