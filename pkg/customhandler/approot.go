@@ -37,6 +37,16 @@ type binding struct {
 
 func (b binding) binary() bool { return strings.EqualFold(b.DataType, "binary") }
 
+// kind is the trigger's type in this package's spelling; the host ignores case.
+func (b binding) kind() trigger {
+	for _, t := range []trigger{timerTrigger, queueTrigger, httpTrigger} {
+		if strings.EqualFold(b.Type, string(t)) {
+			return t
+		}
+	}
+	return trigger(b.Type)
+}
+
 const (
 	defaultTimeout    = 5 * time.Minute // the smallest default among the plans
 	defaultMaxDequeue = 5
@@ -253,7 +263,7 @@ func (file functionFile) compare(f Function) []error {
 	if file.name != f.name {
 		report("the folder is called %q, the handler %q: use one spelling", file.name, f.name)
 	}
-	if !strings.EqualFold(file.trigger.Type, string(f.trigger)) {
+	if file.trigger.kind() != f.trigger {
 		report("trigger is %s, the handler is for %s", file.trigger.Type, f.trigger)
 		return problems
 	}

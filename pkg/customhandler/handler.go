@@ -31,7 +31,6 @@ const (
 type Handler struct {
 	app       App
 	root      appRoot
-	environ   []string
 	functions map[string]Function // by lower-case name
 	console   *console
 	log       *slog.Logger
@@ -52,25 +51,25 @@ func New(app App, root fs.FS, environ []string, stdout, stderr io.Writer) (*Hand
 	if stderr == nil {
 		stderr = os.Stderr
 	}
-	return newHandler(app, root, environ, newConsole(stdout, stderr))
-}
-
-func newHandler(app App, root fs.FS, environ []string, c *console) (*Handler, error) {
 	r, err := readAppRoot(root, environ)
 	if err != nil {
 		return nil, err
 	}
+	return newHandler(app, r, environ, newConsole(stdout, stderr)), nil
+}
+
+func newHandler(app App, r appRoot, environ []string, c *console) *Handler {
 	if r.debug {
 		c.level.Set(slog.LevelDebug)
 	}
 	app.openStorage(environ)
-	h := &Handler{app: app, root: r, environ: environ, console: c, log: c.logger(app.Name), scrub: newScrubber(app.Secrets)}
+	h := &Handler{app: app, root: r, console: c, log: c.logger(app.Name), scrub: newScrubber(app.Secrets)}
 	c.keepOut(h.scrub)
 	h.ctx, h.end = context.WithCancelCause(context.Background())
 	h.runs = newRuns(h)
 	h.buffers.New = func() any { return new(bytes.Buffer) }
 	h.register(app.Functions)
-	return h, nil
+	return h
 }
 
 // register makes the table of functions. In degraded mode functions that are only known from their function.json count too.
@@ -81,9 +80,9 @@ func (h *Handler) register(fns []Function) {
 		}
 	}
 	h.functions = map[string]Function{}
-	for _, file := range h.root.functions {
-		if h.app.Problem != nil {
-			h.functions[strings.ToLower(file.name)] = Function{name: file.name, trigger: trigger(file.trigger.Type)}
+	if h.app.Problem != nil {
+		for lower, file := range h.root.functions {
+			h.functions[lower] = Function{name: file.name, trigger: file.trigger.kind()}
 		}
 	}
 	for _, f := range fns {
@@ -181,7 +180,7 @@ func (h *Handler) serveHTTPFunction(ctx context.Context, f Function, p payload, 
 	}
 	response := newAnswer()
 	err = h.run(ctx, func(ctx context.Context) error {
-		if h.app.Problem != nil && f.http == nil {
+		if h.app.Problem != nil && f.name != invokeName && f.name != checkName {
 			return h.app.Problem
 		}
 		f.http.ServeHTTP(response, request.WithContext(ctx))
@@ -243,8 +242,8 @@ func (h *Handler) invocationContext(parent context.Context, inv *invocation) (co
 	stopProcess := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
 	stopParent := context.AfterFunc(parent, func() { cancel(ErrHostGone) })
 	limit, stopLimit := ctx, context.CancelFunc(func() {})
-	if h.root.timeout > 0 {
-		limit, stopLimit = context.WithTimeoutCause(ctx, h.root.timeout-h.root.margin(), fmt.Errorf("%w (%v in host.json)", ErrDeadline, h.root.timeout))
+	if allowed := h.root.allowed(); allowed > 0 {
+		limit, stopLimit = context.WithTimeoutCause(ctx, allowed, fmt.Errorf("%w (%v in host.json)", ErrDeadline, h.root.timeout))
 	}
 	return limit, func() {
 		stopLimit()
@@ -257,6 +256,9 @@ func (h *Handler) invocationContext(parent context.Context, inv *invocation) (co
 // margin is the time kept between the handler's deadline and the host's: at its own the host kills the whole process, with
 // every invocation in it.
 func (r appRoot) margin() time.Duration { return min(30*time.Second, r.timeout/10) }
+
+// allowed is how long a handler may take; 0 means as long as it likes.
+func (r appRoot) allowed() time.Duration { return r.timeout - r.margin() }
 
 // interrupted tells whether the context ended because of the host or the process, which is no fault of the work.
 func interrupted(ctx context.Context) bool {

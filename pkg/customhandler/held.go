@@ -134,7 +134,7 @@ func newPoisoned(file functionFile, q *storage.Queue, m storage.Message) poisone
 func (h *Handler) queueFiles() []functionFile {
 	var files []functionFile
 	for _, f := range h.root.functions {
-		if strings.EqualFold(f.trigger.Type, string(queueTrigger)) && f.trigger.queue != "" {
+		if f.trigger.kind() == queueTrigger && f.trigger.queue != "" {
 			files = append(files, f)
 		}
 	}

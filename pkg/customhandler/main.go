@@ -64,7 +64,7 @@ type process struct {
 	orphaned       <-chan struct{} // closed when the parent process is gone
 }
 
-func (p process) run() (exitCode int) {
+func (p process) run() int {
 	started := time.Now()
 	port := lookup(p.environ, "FUNCTIONS_CUSTOMHANDLER_PORT")
 	if port == "" {
@@ -75,31 +75,36 @@ func (p process) run() (exitCode int) {
 	logger := console.logger(p.name)
 	slog.SetDefault(logger) // also for the log package, so that no library writes past the console
 	log.SetFlags(0)
-	defer func() {
-		if v := recover(); v != nil {
-			logger.Error("cannot start: the app panicked while it was built", "panic", fmt.Sprint(v), "stack", clip(string(debug.Stack()), maxStack))
-			exitCode = exitFailed
-		}
-	}()
 	listener, err := listen(port)
 	if err != nil {
 		logger.Error("cannot start", "error", err)
 		return exitFailed
 	}
-	front := &gate{ready: make(chan struct{})}
-	server := &http.Server{Handler: front, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	defer server.Close()
-
-	h, err := p.handler(console)
+	root, err := readAppRoot(p.root, p.environ)
 	if err != nil {
 		logger.Error("cannot start", "error", err)
 		return exitFailed
 	}
-	front.open(h)
-	h.announce(time.Since(started))
-	return p.serve(h, server, served)
+	front := &gate{ready: make(chan struct{}), limit: root.allowed()}
+	server := &http.Server{Handler: front, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	defer server.Close()
+	select {
+	case <-p.stop:
+		return exitRestart
+	case <-p.orphaned:
+		return exitFailed
+	case b := <-p.startBuild():
+		if b.err != nil {
+			logger.Error("cannot start", "error", b.err)
+			return exitFailed
+		}
+		h := newHandler(b.app, root, p.environ, console)
+		front.open(h)
+		h.announce(time.Since(started))
+		return p.serve(h, server, served)
+	}
 }
 
 func listen(port string) (net.Listener, error) {
@@ -116,16 +121,32 @@ func listen(port string) (net.Listener, error) {
 	return listener, nil
 }
 
-// handler builds the app.
-func (p process) handler(c *console) (*Handler, error) {
-	app, err := p.build(p.environ)
-	if err != nil && app.Problem == nil {
-		app.Problem = err
-	}
-	if app.Name == "" {
-		app.Name = p.name
-	}
-	return newHandler(app, p.root, p.environ, c)
+type built struct {
+	app App
+	err error
+}
+
+// startBuild builds the app on a goroutine, so that a slow build does not keep the process from ending.
+func (p process) startBuild() <-chan built {
+	result := make(chan built, 1)
+	go func() {
+		var b built
+		defer func() {
+			if v := recover(); v != nil {
+				b.err = fmt.Errorf("the app panicked while it was built: %v\n%s", v, clip(string(debug.Stack()), maxStack))
+			}
+			result <- b
+		}()
+		app, err := p.build(p.environ)
+		if err != nil && app.Problem == nil {
+			app.Problem = err
+		}
+		if app.Name == "" {
+			app.Name = p.name
+		}
+		b.app = app
+	}()
+	return result
 }
 
 // announce is the first record of a process's life.
@@ -174,6 +195,7 @@ func (h *Handler) drain(server *http.Server, limit time.Duration, cause error) {
 
 // gate answers the host's probe at once and lets invocations wait until the app is built.
 type gate struct {
+	limit   time.Duration // of an invocation's wait; 0 means none
 	ready   chan struct{}
 	handler http.Handler
 }
@@ -188,10 +210,29 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeReply(w, http.StatusOK, emptyReply)
 		return
 	}
+	if g.await(r.Context()) {
+		g.handler.ServeHTTP(w, r)
+		return
+	}
+	writeReply(w, http.StatusInternalServerError, []byte(`{"error":"the app is still being built"}`))
+}
+
+func (g *gate) await(ctx context.Context) bool {
 	select {
 	case <-g.ready:
-		g.handler.ServeHTTP(w, r)
-	case <-r.Context().Done():
+		return true
+	default:
+	}
+	if g.limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, g.limit)
+		defer cancel()
+	}
+	select {
+	case <-g.ready:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
