@@ -32,6 +32,7 @@ type Message[T any] struct {
 	DequeueCount int       // deliveries of this id, this one included; 0 when unknown or run by hand
 	Inserted     time.Time // zero when unknown
 	Released     *Release  // not nil after an operator released the message from a hold
+	Again        bool      // it was delivered before: an earlier delivery may have done some of the work
 	Manual       bool      // run by hand, through invoke or the host's admin API: there is no message on the queue
 }
 
@@ -45,6 +46,7 @@ type Release struct {
 type bookkeeping struct {
 	Failures int      `json:"failures,omitempty"` // tries that ended in an error
 	Lost     int      `json:"lost,omitempty"`     // deliveries whose handler died
+	PutOff   int      `json:"putOff,omitempty"`   // deliveries that ended in RetryAfter
 	Released *Release `json:"released,omitempty"`
 }
 

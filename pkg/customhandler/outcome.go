@@ -78,3 +78,9 @@ func judge(err error) (verdict, time.Duration) {
 	}
 	return failed, 0
 }
+
+// Outcome names what an error asks for: "done", "permanent", "retry", "hold" or "failed".
+func Outcome(err error) string {
+	v, _ := judge(err)
+	return string(v)
+}

@@ -43,7 +43,8 @@ func (a *attempt) lost() int { return max(0, a.item.dequeueCount-1-a.recorded) }
 
 // history is the bookkeeping for a copy of the message, which starts with a count of its own.
 func (a *attempt) history() bookkeeping {
-	return bookkeeping{Failures: a.book.Failures + a.recorded, Lost: a.book.Lost + a.lost(), Released: a.book.Released}
+	return bookkeeping{Failures: a.book.Failures + a.recorded, Lost: a.book.Lost + a.lost(), PutOff: a.book.PutOff,
+		Released: a.book.Released}
 }
 
 func (h *Handler) serveQueue(ctx context.Context, f Function, p payload, file functionFile) error {
@@ -114,7 +115,9 @@ func (h *Handler) enact(ctx context.Context, a *attempt, outcome error) error {
 		}
 		return nil
 	case retry:
-		return h.settle(ctx, retry, outcome, h.enqueue(write, a.item.queue, joinDelivery(a.bare, a.history()), after))
+		book := a.history()
+		book.PutOff++
+		return h.settle(ctx, retry, outcome, h.enqueue(write, a.item.queue, joinDelivery(a.bare, book), after))
 	case permanent:
 		return h.settle(ctx, permanent, outcome, h.poison(write, a, outcome))
 	case hold:
