@@ -92,10 +92,13 @@ func parseQueue(p payload, b binding) (queueItem, error) {
 	if t, ok := p.text("InsertionTime"); ok && !overridden("InsertionTime") {
 		item.inserted = parseHostTime(t)
 	}
-	// A message run by hand never was on the queue: the host gives it neither id nor receipt.
-	_, hasID := p.text("Id")
-	_, hasReceipt := p.text("PopReceipt")
-	item.manual = (!hasID || overridden("Id")) && (!hasReceipt || overridden("PopReceipt")) && item.dequeueCount == 0
+	has := func(name string) bool {
+		_, ok := p.text(name)
+		return ok && !overridden(name)
+	}
+	// A message run by hand never was on the queue: the host gives it neither id nor receipt, and it never expires.
+	expires, _ := p.text("ExpirationTime")
+	item.manual = !has("Id") && !has("PopReceipt") && item.dequeueCount == 0 && (expires == "" || strings.HasPrefix(expires, "9999-"))
 	return item, nil
 }
 
@@ -148,9 +151,9 @@ func parseTimer(p payload, b binding) (Timer, error) {
 		return Timer{}, fmt.Errorf("read invocation: binding %q is no timer object", b.Name)
 	}
 	t := Timer{Schedule: b.schedule, Now: time.Now()}
-	t.IsPastDue = flag(value, "IsPastDue")
+	t.IsPastDue = truth(value, "IsPastDue")
 	if schedule, ok := member(value, "Schedule"); ok {
-		t.AdjustForDST = flag(schedule, "AdjustForDST")
+		t.AdjustForDST = truth(schedule, "AdjustForDST")
 	}
 	if status, ok := member(value, "ScheduleStatus"); ok && kindOf(status) == '{' {
 		t.Status = &ScheduleStatus{Last: timeOf(status, "Last"), Next: timeOf(status, "Next"), LastUpdated: timeOf(status, "LastUpdated")}
@@ -160,7 +163,7 @@ func parseTimer(p payload, b binding) (Timer, error) {
 	return t, nil
 }
 
-func flag(object []byte, name string) bool {
+func truth(object []byte, name string) bool {
 	value, _ := member(object, name)
 	return strings.EqualFold(looseText(value), "true")
 }

@@ -1,0 +1,493 @@
+package customhandler
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// recording is one request that the real host sent. testdata/{timer,queue,http}.json are cut out of the recordings.
+type recording struct {
+	Case string
+	Path string
+	Body string
+
+	// Of queue messages: what was put into the queue, and the id that it got there.
+	Stored   string
+	ID       string
+	Encoding string // messageEncoding in host.json
+}
+
+func recordings(t testing.TB, kind string) []recording {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", kind+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []recording
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// decoded is what this package makes of a recorded request, for the golden files.
+type decoded struct {
+	Case         string
+	Body         string   `json:",omitempty"`
+	ID           string   `json:",omitempty"`
+	DequeueCount int      `json:",omitempty"`
+	Inserted     string   `json:",omitempty"`
+	Manual       bool     `json:",omitempty"`
+	Timer        *Timer   `json:",omitempty"`
+	Request      []string `json:",omitempty"`
+	Path         string   `json:",omitempty"`
+}
+
+// theBinding names the only value of a payload, as function.json would.
+func theBinding(t testing.TB, p payload) binding {
+	t.Helper()
+	for name, value := range members(p.data) {
+		quoted := kindOf(value) == '"' && strings.HasPrefix(string(unquote(value)), `"`)
+		b := binding{Name: string(name), queue: "q"}
+		if !quoted {
+			b.DataType = "binary"
+		}
+		return b
+	}
+	t.Fatal("payload without data")
+	return binding{}
+}
+
+func decodeRecording(t testing.TB, kind string, r recording) decoded {
+	t.Helper()
+	p, err := parsePayload([]byte(r.Body))
+	if err != nil {
+		t.Fatalf("%s: %v", r.Case, err)
+	}
+	b, d := theBinding(t, p), decoded{Case: r.Case}
+	switch kind {
+	case "timer":
+		timer, err := parseTimer(p, b)
+		if err != nil {
+			t.Fatalf("%s: %v", r.Case, err)
+		}
+		timer.Now = time.Time{}
+		d.Timer = &timer
+	case "queue":
+		item, err := parseQueue(p, b)
+		if err != nil {
+			t.Fatalf("%s: %v", r.Case, err)
+		}
+		d.Body, d.ID, d.DequeueCount, d.Manual = string(item.body), item.id, item.dequeueCount, item.manual
+		if !utf8.Valid(item.body) {
+			d.Body = "base64:" + base64.StdEncoding.EncodeToString(item.body)
+		}
+		if !item.inserted.IsZero() {
+			d.Inserted = item.inserted.UTC().Format(time.RFC3339)
+		}
+	case "http":
+		request, err := parseHTTP(context.Background(), p, b)
+		if err != nil {
+			t.Fatalf("%s: %v", r.Case, err)
+		}
+		var wire bytes.Buffer
+		if err := request.Write(&wire); err != nil {
+			t.Fatal(err)
+		}
+		d.Request = strings.Split(strings.ToValidUTF8(wire.String(), "?"), "\r\n")
+		d.Path = request.PathValue("category") + "/" + request.PathValue("id")
+	}
+	return d
+}
+
+func TestRecordedRequestsDecode(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"timer", "queue", "http"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			var got []decoded
+			for _, r := range recordings(t, kind) {
+				got = append(got, decodeRecording(t, kind, r))
+			}
+			golden(t, kind+".golden.json", got)
+		})
+	}
+}
+
+func golden(t *testing.T, name string, got any) {
+	t.Helper()
+	var raw bytes.Buffer
+	e := json.NewEncoder(&raw)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	if err := e.Encode(got); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, raw.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, raw.Bytes()) {
+		t.Errorf("%s differs; look at the change with git diff after go test -update", file)
+	}
+}
+
+// What was put into the queue must come out, with the id that the queue gave it, whatever the binding and the body.
+func TestRecordedMessagesKeepBodyAndID(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for _, r := range recordings(t, "queue") {
+		if r.Stored != "" && !strings.Contains(r.Stored, "...(") { // the recorder cut the longest
+			checked++
+			checkStored(t, r)
+		}
+	}
+	if checked < 40 {
+		t.Errorf("only %d recordings say what was stored", checked)
+	}
+}
+
+func checkStored(t *testing.T, r recording) {
+	t.Helper()
+	want := []byte(r.Stored)
+	if r.Encoding == "base64" {
+		var err error
+		if want, err = base64.StdEncoding.DecodeString(strings.ReplaceAll(r.Stored, " ", "")); err != nil {
+			t.Fatalf("%s: %v", r.Case, err)
+		}
+	}
+	p, err := parsePayload([]byte(r.Body))
+	if err != nil {
+		t.Fatalf("%s: %v", r.Case, err)
+	}
+	item, err := parseQueue(p, theBinding(t, p))
+	if err != nil {
+		t.Fatalf("%s: %v", r.Case, err)
+	}
+	if !bytes.Equal(item.body, want) {
+		t.Errorf("%s: body is %q, stored was %q", r.Case, item.body, want)
+	}
+	if item.id != r.ID && !(item.id == "" && strings.Contains(r.Case, "override") && !strings.Contains(r.Case, "QBin")) {
+		t.Errorf("%s: id is %q, want %q", r.Case, item.id, r.ID)
+	}
+	if item.manual {
+		t.Errorf("%s: taken for a run by hand", r.Case)
+	}
+}
+
+// TestAllContracts reads every recorded request of the folder that NIGHTSHIFT_CONTRACTS names, for recordings kept elsewhere.
+func TestAllContracts(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("NIGHTSHIFT_CONTRACTS")
+	if dir == "" {
+		t.Skip("NIGHTSHIFT_CONTRACTS names no folder; testdata has a cut of it")
+	}
+	if sub := filepath.Join(dir, "functions-host"); exists(sub) {
+		dir = sub
+	}
+	seen := 0
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(name) != ".json" {
+			return err
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var content any
+		if err := json.Unmarshal(raw, &content); err != nil {
+			return err
+		}
+		seen += readRequests(t, filepath.Base(name), content)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen == 0 {
+		t.Errorf("no recorded request in %s", dir)
+	}
+	t.Logf("%d requests", seen)
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// readRequests decodes every request below v and counts them.
+func readRequests(t *testing.T, where string, v any) int {
+	n := 0
+	switch v := v.(type) {
+	case map[string]any:
+		if name, ok := v["case"].(string); ok {
+			where += "/" + name
+		}
+		if body, ok := v["body_text"].(string); ok && strings.HasPrefix(body, "{") {
+			readRequest(t, recording{Case: where, Body: body})
+			return 1
+		}
+		if stimulus, request, ok := storedMessage(v); ok {
+			checkStored(t, recording{Case: where, Body: request, Stored: stimulus[0], ID: stimulus[1], Encoding: stimulus[2]})
+		}
+		for _, value := range v {
+			n += readRequests(t, where, value)
+		}
+	case []any:
+		for _, value := range v {
+			n += readRequests(t, where, value)
+		}
+	}
+	return n
+}
+
+// storedMessage finds what a case of queue-payload.json put into the queue and what the handler got.
+func storedMessage(c map[string]any) (stored [3]string, body string, ok bool) {
+	stimulus, _ := c["stimulus"].(map[string]any)
+	request, _ := c["request"].(map[string]any)
+	text, isText := stimulus["stored_message_text"].(string)
+	body, hasBody := request["body_text"].(string)
+	if !isText || !hasBody || strings.Contains(text, "...(") {
+		return stored, "", false
+	}
+	id, _ := stimulus["message_id"].(string)
+	host, _ := c["host_json_excerpt"].(map[string]any)
+	queues, _ := host["queues"].(map[string]any)
+	encoding, _ := queues["messageEncoding"].(string)
+	return [3]string{text, id, encoding}, body, true
+}
+
+func readRequest(t *testing.T, r recording) {
+	t.Helper()
+	p, err := parsePayload([]byte(r.Body))
+	if err != nil {
+		if strings.HasPrefix(r.Body, `{"Data"`) {
+			t.Errorf("%s: %v", r.Case, err)
+		}
+		return // a forwarded request's own body
+	}
+	value, err := p.input(theBinding(t, p).Name)
+	if err != nil {
+		t.Errorf("%s: %v", r.Case, err)
+		return
+	}
+	kind := "queue"
+	if _, ok := member(value, "IsPastDue"); ok {
+		kind = "timer"
+	} else if _, ok := member(value, "Method"); ok {
+		kind = "http"
+	}
+	decodeRecording(t, kind, r)
+}
+
+func TestQueuePayloads(t *testing.T) {
+	t.Parallel()
+	const meta = `"Id":"\"abc\"","PopReceipt":"\"x\"","InsertionTime":"2026-11-21T00:21:53+00:00"`
+	inserted := time.Date(2026, 11, 21, 0, 21, 53, 0, time.UTC)
+	for name, row := range map[string]struct {
+		payload string
+		binary  bool
+		want    queueItem
+	}{
+		"binary binding": {`{"Data":{"m":"eyJhIjoxfQ=="},"Metadata":{"DequeueCount":"2",` + meta + `}}`, true,
+			queueItem{body: []byte(`{"a":1}`), id: "abc", dequeueCount: 2, inserted: inserted}},
+		"string binding": {`{"Data":{"m":"\"{\\\"a\\\":1}\""},"Metadata":{"DequeueCount":"2",` + meta + `}}`, true,
+			queueItem{body: []byte(`{"a":1}`), id: "abc", dequeueCount: 2, inserted: inserted}},
+		"JSON text encoded once": {`{"Data":{"m":"{\"a\":1}"},"Metadata":{"DequeueCount":2,` + meta + `}}`, true,
+			queueItem{body: []byte(`{"a":1}`), id: "abc", dequeueCount: 2, inserted: inserted}},
+		"JSON not encoded at all": {`{"Data":{"m":{"a":1}},"Metadata":{"DequeueCount":2,` + meta + `}}`, true,
+			queueItem{body: []byte(`{"a":1}`), id: "abc", dequeueCount: 2, inserted: inserted}},
+		"names in any case": {`{"data":{"M":"eyJhIjoxfQ=="},"metadata":{"dequeuecount":"2","id":"abc","popReceipt":"x"}}`, true,
+			queueItem{body: []byte(`{"a":1}`), id: "abc", dequeueCount: 2}},
+		"text that looks like base64 without a binary binding": {`{"Data":{"m":"test"},"Metadata":{"DequeueCount":"1",` + meta + `}}`, false,
+			queueItem{body: []byte(`test`), id: "abc", dequeueCount: 1, inserted: inserted}},
+		"own properties over the system's are not believed": {`{"Data":{"m":"\"{\\\"dequeuecount\\\":9,\\\"ID\\\":\\\"evil\\\"}\""},"Metadata":{"DequeueCount":"\"9\"","Id":"\"evil\"","PopReceipt":"\"x\""}}`, true,
+			queueItem{body: []byte(`{"dequeuecount":9,"ID":"evil"}`)}},
+		"null and array properties are not merged": {`{"Data":{"m":"\"{\\\"id\\\":null,\\\"dequeueCount\\\":[1]}\""},"Metadata":{"DequeueCount":"3",` + meta + `}}`, true,
+			queueItem{body: []byte(`{"id":null,"dequeueCount":[1]}`), id: "abc", dequeueCount: 3, inserted: inserted}},
+		"own properties through a binary binding do not matter": {`{"Data":{"m":"eyJJZCI6MX0="},"Metadata":{"DequeueCount":"1",` + meta + `}}`, true,
+			queueItem{body: []byte(`{"Id":1}`), id: "abc", dequeueCount: 1, inserted: inserted}},
+		"by hand": {`{"Data":{"m":"eyJhIjoxfQ=="},"Metadata":{"DequeueCount":"0","m":"\"{}\"","InsertionTime":"2026-11-21T00:21:53+00:00"}}`, true,
+			queueItem{body: []byte(`{"a":1}`), inserted: inserted, manual: true}},
+		"empty": {`{"Data":{"m":""},"Metadata":{"DequeueCount":"1",` + meta + `}}`, true,
+			queueItem{body: []byte{}, id: "abc", dequeueCount: 1, inserted: inserted}},
+		"no metadata at all": {`{"Data":{"m":"eyJhIjoxfQ=="}}`, true, queueItem{body: []byte(`{"a":1}`), manual: true}},
+		"binary data that is no base64": {`{"Data":{"m":"hello world!"},"Metadata":{"DequeueCount":"1",` + meta + `}}`, true,
+			queueItem{body: []byte(`hello world!`), id: "abc", dequeueCount: 1, inserted: inserted}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := parsePayload([]byte(row.payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := binding{Name: "m"}
+			if row.binary {
+				b.DataType = "binary"
+			}
+			got, err := parseQueue(p, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.inserted = got.inserted.UTC()
+			row.want.inserted = row.want.inserted.UTC()
+			if !reflect.DeepEqual(got, row.want) {
+				t.Errorf("got  %+v\nwant %+v", got, row.want)
+			}
+		})
+	}
+}
+
+func TestTimerPayloads(t *testing.T) {
+	t.Parallel()
+	last := time.Date(2026, 11, 18, 5, 0, 0, 0, time.UTC)
+	for name, row := range map[string]struct {
+		payload string
+		want    Timer
+	}{
+		"scheduled": {`{"Data":{"t":{"Schedule":{"AdjustForDST":true},"ScheduleStatus":{"Last":"2026-11-18T05:00:00+00:00","Next":"0001-01-01T00:00:00+00:00"},"IsPastDue":true}},"Metadata":{}}`,
+			Timer{AdjustForDST: true, IsPastDue: true, Status: &ScheduleStatus{Last: last}}},
+		"lower case, times without offset": {`{"data":{"t":{"schedule":{"adjustForDST":true},"scheduleStatus":{"last":"2026-11-18T05:00:00"},"isPastDue":true}}}`,
+			Timer{AdjustForDST: true, IsPastDue: true, Status: &ScheduleStatus{Last: last}}},
+		"encoded as text": {`{"Data":{"t":"{\"IsPastDue\":true}"}}`, Timer{IsPastDue: true}},
+		"never, in another zone": {`{"Data":{"t":{"ScheduleStatus":{"Last":"0001-01-01T01:24:00+01:24"}}}}`,
+			Timer{Status: &ScheduleStatus{}}},
+		"no status":            {`{"Data":{"t":{"ScheduleStatus":null}}}`, Timer{}},
+		"status with nonsense": {`{"Data":{"t":{"ScheduleStatus":{"Last":7,"Next":"soon"}}}}`, Timer{Status: &ScheduleStatus{}}},
+		"by hand":              {`{"Data":{"t":{}},"Metadata":{"t":"\"{\\\"a\\\":1}\""}}`, Timer{Manual: true, Input: `{"a":1}`}},
+		"by hand, no input":    {`{"Data":{"t":{}},"Metadata":{"t":"\"\""}}`, Timer{Manual: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := parsePayload([]byte(row.payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := parseTimer(p, binding{Name: "t"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Now = time.Time{}
+			if got.Status != nil {
+				got.Status.Last = got.Status.Last.UTC()
+			}
+			if !reflect.DeepEqual(got, row.want) {
+				t.Errorf("got  %+v\nwant %+v", got, row.want)
+			}
+		})
+	}
+}
+
+func TestPayloadsThatAreNone(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{``, `{`, `[]`, `7`, `null`, `{}`, `{"Data":null}`, `{"Data":[]}`, `{"Data":{}}x`} {
+		if p, err := parsePayload([]byte(body)); err == nil {
+			t.Errorf("%q: taken as %+v", body, p)
+		}
+	}
+	p, err := parsePayload([]byte(`{"Data":{"other":1}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseTimer(p, binding{Name: "timer"}); err == nil || !strings.Contains(err.Error(), `"timer"`) {
+		t.Errorf("missing binding: %v", err)
+	}
+	if _, err := parseHTTP(t.Context(), p, binding{Name: "other"}); err == nil {
+		t.Error("a number was taken for an HTTP request")
+	}
+}
+
+func TestHTTPRequestAdapter(t *testing.T) {
+	t.Parallel()
+	p, err := parsePayload([]byte(`{"Data":{"req":{"Url":"https://app.example:443/api/items/b%20c/7?x=1&x=2","Method":"POST",
+		"Query":{"x":"1,2"},"Headers":{"Host":["app.example"],"Content-Type":["application/octet-stream"],"X-Multi":["v1, v2"],"X-Two":["a","b"]},
+		"Params":{"category":"b c","id":null},"Body":"//4AYWJj"}},"Metadata":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := parseHTTP(t.Context(), p, binding{Name: "req"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case r.Method != http.MethodPost, r.URL.Path != "/api/items/b c/7", r.Host != "app.example":
+		t.Errorf("request is %s %s for %s", r.Method, r.URL.Path, r.Host)
+	case !reflect.DeepEqual(r.URL.Query()["x"], []string{"1", "2"}):
+		t.Errorf("query is %v", r.URL.Query())
+	case string(body) != "\xff\xfe\x00abc" || r.ContentLength != 6:
+		t.Errorf("body is %q, %d bytes", body, r.ContentLength)
+	case r.PathValue("category") != "b c" || r.PathValue("id") != "":
+		t.Errorf("parameters are %q and %q", r.PathValue("category"), r.PathValue("id"))
+	case len(r.Header["X-Two"]) != 2 || r.Header.Get("X-Multi") != "v1, v2" || r.Header.Get("Host") != "":
+		t.Errorf("headers are %v", r.Header)
+	}
+}
+
+func TestHTTPAnswers(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		handler http.HandlerFunc
+		want    string
+	}{
+		"nothing written": {func(http.ResponseWriter, *http.Request) {}, `{"statusCode":200,"body":""}`},
+		"text": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			w.WriteHeader(418)
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, "short and <stout> sig=abc")
+		}, `{"statusCode":418,"body":"short and \u003cstout\u003e sig=[redacted]","headers":{"Content-Type":"text/plain"}}`},
+		"repeated headers become one": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["X-Two"] = []string{"a", "b"}
+			w.Header()["Set-Cookie"] = []string{"a=1", "b=2"}
+			w.Header().Set("Content-Length", "7")
+		}, `{"statusCode":200,"body":"","headers":{"Set-Cookie":"a=1","X-Two":"a, b"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAnswer()
+			row.handler(a, nil)
+			got, err := a.encode(scrubber{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got) != row.want {
+				t.Errorf("got  %s\nwant %s", got, row.want)
+			}
+		})
+	}
+	a := newAnswer()
+	if _, err := a.Write([]byte{0xff, 0xfe}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.encode(scrubber{}); err == nil {
+		t.Error("bytes that are no text were answered")
+	}
+	if _, err := newAnswer().Write(make([]byte, maxAnswer+1)); err == nil {
+		t.Error("an endless answer was taken")
+	}
+}
