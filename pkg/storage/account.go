@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -29,6 +30,7 @@ type Account struct {
 	secrets   []settings.Secret
 	transport *http.Transport     // nil when the caller brought a transport of its own
 	streaming policy.RetryOptions // without a limit for one request, which would cut a long download
+	buffers   sync.Pool           // of *buffer
 	blobs     *service.Client
 	queues    *azqueue.ServiceClient
 }
@@ -74,7 +76,7 @@ func Open(cfg Config, opts ...Option) (*Account, error) {
 	for _, set := range opts {
 		set(&o)
 	}
-	a := &Account{streaming: o.retry}
+	a := &Account{streaming: o.retry, buffers: sync.Pool{New: func() any { return new(buffer) }}}
 	a.streaming.TryTimeout = 0
 	if o.transport == nil {
 		a.transport = newTransport()

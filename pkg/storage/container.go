@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -125,11 +127,17 @@ func (c *Container) Read(ctx context.Context, name string, limit int64) ([]byte,
 	return data, p, nil
 }
 
-// Delete removes a blob and its snapshots; that it does not exist is no error.
+// Delete removes a blob and its snapshots; that it does not exist is no error, whatever the condition.
 func (c *Container) Delete(ctx context.Context, name string, cond Cond) error {
 	with := blob.DeleteSnapshotsOptionTypeInclude
 	_, err := c.client.NewBlobClient(name).Delete(ctx, &blob.DeleteOptions{DeleteSnapshots: &with, AccessConditions: cond.access()})
 	err = c.wrap(ctx, err, "delete", name)
+	if errors.Is(err, ErrConflict) && cond.ETag != "" {
+		// A blob that is gone fails the condition too, also when it was this call that deleted it and the answer was lost.
+		if _, gone := c.Stat(ctx, name); errors.Is(gone, ErrNotFound) {
+			return nil
+		}
+	}
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -176,15 +184,23 @@ func (c *Container) wrap(ctx context.Context, err error, op, name string) error 
 	return c.account.wrap(ctx, err, op, c.blob(name))
 }
 
-// checkBlobName applies the service's rules (Microsoft Learn, "Naming and referencing containers, blobs, and metadata").
+// checkBlobName refuses names that the service does not take, or that it or a proxy on the way would change (Microsoft Learn,
+// "Naming and referencing containers, blobs, and metadata").
 func checkBlobName(name string) error {
 	switch {
 	case name == "" || len(name) > 1024:
 		return fmt.Errorf("blob name %q: 1 to 1024 bytes are allowed", name)
 	case !utf8.ValidString(name):
 		return fmt.Errorf("blob name %q: is not UTF-8", name)
-	case name[len(name)-1] == '.' || name[len(name)-1] == '/':
-		return fmt.Errorf("blob name %q: the service drops a dot or slash at the end", name)
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r >= 0xfffe && r <= 0xffff }):
+		return fmt.Errorf("blob name %q: control characters cannot be listed", name)
+	case strings.Contains(name, `\`):
+		return fmt.Errorf("blob name %q: the service turns a backslash into a slash", name)
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" || strings.HasSuffix(part, ".") {
+			return fmt.Errorf("blob name %q: no part between slashes may be empty or end with a dot", name)
+		}
 	}
 	return nil
 }

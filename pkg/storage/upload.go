@@ -20,53 +20,64 @@ type Sums struct {
 	SHA256 [sha256.Size]byte
 }
 
-// An upload reads one block while older ones are hashed and sent: blockSize times blocksInFlight bytes of memory. 50,000
-// blocks make the biggest blob 195 GiB.
+// An upload reads one block while older ones are hashed and sent: blockSize times blocksInFlight bytes of memory.
 const (
-	blockSize      = 4 << 20
+	blockSize      = 2 << 20
 	blocksInFlight = 4
-	blockLimit     = 50_000
+	blockLimit     = 50_000 // the service's limit for one blob
 )
 
-// Upload stores everything that r gives as a blob, and returns its properties and sums. It needs about 16 MiB of memory,
-// whatever the size, and less for less. The blob appears when all of it has arrived: an error of r, of the service or the end
-// of ctx leaves whatever was there before. ErrConflict when cond does not hold at the end, or another writer of the same name
-// was faster. At most 195 GiB.
+// buffer holds one block. An account's uploads share a pool of them.
+type buffer [blockSize]byte
+
+// block is the filled part of a buffer.
+type block struct {
+	buffer *buffer
+	size   int
+}
+
+func (b block) bytes() []byte { return b.buffer[:b.size] }
+
+// Upload stores everything that r gives as a blob, and returns its properties and sums. It needs 8 MiB of memory for its
+// blocks, whatever the size, and 2 MiB for what is smaller than that. The blob appears when all of it has arrived: an error
+// of r, of the service or the end of ctx leaves whatever was there before. ErrConflict when cond does not hold at the end, or
+// another writer of the same name was faster. At most 97 GiB.
 func (c *Container) Upload(ctx context.Context, name string, r io.Reader, cond Cond, meta Meta) (Properties, Sums, error) {
 	if err := checkBlobName(name); err != nil {
 		return Properties{}, Sums{}, err
 	}
-	first, err := fill(r, nil)
-	if err == io.EOF {
-		sums := Sums{Size: int64(len(first)), MD5: md5.Sum(first), SHA256: sha256.Sum256(first)}
-		p, err := c.put(ctx, name, first, cond, withHash(meta, sums.SHA256[:]))
-		return p, sums, err
-	}
-	if err != nil {
+	first, err := c.account.fill(r)
+	if err != nil && err != io.EOF {
 		return Properties{}, Sums{}, fmt.Errorf("upload %s: read the source: %w", c.blob(name), err)
 	}
-	return c.uploadBlocks(ctx, name, first, r, cond, meta)
+	if err == nil {
+		return c.uploadBlocks(ctx, name, first, r, cond, meta)
+	}
+	data := first.bytes()
+	sums := Sums{Size: int64(len(data)), MD5: md5.Sum(data), SHA256: sha256.Sum256(data)}
+	p, err := c.put(ctx, name, data, cond, withHash(meta, sums.SHA256[:]))
+	if err != nil {
+		return Properties{}, Sums{}, err
+	}
+	c.account.buffers.Put(first.buffer)
+	return p, sums, nil
 }
 
-// fill reads until the block is full, growing it as needed; io.EOF when r ended before that or exactly there.
-func fill(r io.Reader, block []byte) ([]byte, error) {
-	for len(block) < blockSize {
-		if len(block) == cap(block) {
-			bigger := make([]byte, len(block), min(max(4*cap(block), 64<<10), blockSize))
-			copy(bigger, block)
-			block = bigger
-		}
-		n, err := r.Read(block[len(block):cap(block)])
-		block = block[:len(block)+n]
+// fill reads a block; io.EOF when r ended before the block was full, or exactly there and r said so.
+func (a *Account) fill(r io.Reader) (block, error) {
+	b := block{buffer: a.buffers.Get().(*buffer)}
+	for b.size < blockSize {
+		n, err := r.Read(b.buffer[b.size:])
+		b.size += n
 		if err != nil {
-			return block, err
+			return b, err
 		}
 	}
-	return block, nil
+	return b, nil
 }
 
 // uploadBlocks runs three stages at once: read, hash the whole, and send blocks.
-func (c *Container) uploadBlocks(ctx context.Context, name string, first []byte, r io.Reader, cond Cond, meta Meta) (Properties, Sums, error) {
+func (c *Container) uploadBlocks(ctx context.Context, name string, first block, r io.Reader, cond Cond, meta Meta) (Properties, Sums, error) {
 	sender := newSender(ctx, c, name)
 	readErr := sender.sendAll(first, r)
 	sums := sender.whole.finish()
@@ -88,60 +99,54 @@ func (c *Container) uploadBlocks(ctx context.Context, name string, first []byte,
 	return p, sums, nil
 }
 
-// sender stages the blocks of one upload with a fixed number of buffers.
+// sender stages the blocks of one upload, a few at a time.
 type sender struct {
 	container *Container
 	name      string
 	writer    string // starts the ids of all blocks, which keeps those of two writers apart
 	ids       []string
-	free      chan []byte
 	whole     *hasher
 	group     *errgroup.Group
 	running   context.Context // ends with the first block that fails
 }
 
 func newSender(ctx context.Context, c *Container, name string) *sender {
-	s := &sender{container: c, name: name, writer: rand.Text(), free: make(chan []byte, blocksInFlight), whole: newHasher()}
-	for range blocksInFlight - 1 {
-		s.free <- nil // grows when first needed
-	}
+	s := &sender{container: c, name: name, writer: rand.Text(), whole: newHasher()}
 	s.group, s.running = errgroup.WithContext(ctx)
+	s.group.SetLimit(blocksInFlight - 1) // one more block is being read
 	return s
 }
 
 // sendAll sends the first block, which is full, and what r still has.
-func (s *sender) sendAll(first []byte, r io.Reader) error {
-	block, end := first, error(nil)
-	for len(block) > 0 {
+func (s *sender) sendAll(first block, r io.Reader) error {
+	next, end := first, error(nil)
+	for next.size > 0 {
 		if len(s.ids) == blockLimit {
-			return errors.New("it is bigger than 195 GiB")
+			return errors.New("it is bigger than 97 GiB")
 		}
-		s.send(block)
-		if end == io.EOF {
+		s.send(next)
+		if end == io.EOF || s.running.Err() != nil {
 			return nil
 		}
-		var next []byte
-		select {
-		case next = <-s.free:
-		case <-s.running.Done():
-			return s.running.Err()
-		}
-		if block, end = fill(r, next); end != nil && end != io.EOF {
+		if next, end = s.container.account.fill(r); end != nil && end != io.EOF {
 			return fmt.Errorf("read the source: %w", end)
 		}
 	}
 	return nil
 }
 
-// send stages one block in the background; its buffer is free again when it is both staged and hashed.
-func (s *sender) send(block []byte) {
+// send stages one block in the background, as soon as there is room; its buffer is free again when it is staged and hashed.
+// The buffer of a block that failed is not used again, because the connection it went to may still read it.
+func (s *sender) send(b block) {
 	id := fmt.Sprintf("%s-%05d", s.writer, len(s.ids))
 	s.ids = append(s.ids, id)
-	hashed := s.whole.add(block)
+	hashed := s.whole.add(b.bytes())
 	s.group.Go(func() error {
-		err := s.container.Stage(s.running, s.name, id, block)
+		err := s.container.Stage(s.running, s.name, id, b.bytes())
 		<-hashed
-		s.free <- block[:0]
+		if err == nil {
+			s.container.account.buffers.Put(b.buffer)
+		}
 		return err
 	})
 }

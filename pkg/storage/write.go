@@ -49,7 +49,8 @@ func (c *Container) put(ctx context.Context, name string, data []byte, cond Cond
 }
 
 // Commit makes a blob of staged blocks, in the given order; the blob appears, or is replaced, in this one step. ErrConflict
-// also when another writer of the same name committed first, which discards the blocks.
+// also when another writer of the same name committed first, which discards the blocks. The service does not say how big the
+// blob became: Size stays 0.
 func (c *Container) Commit(ctx context.Context, name string, blockIDs []string, cond Cond, meta Meta) (Properties, error) {
 	encoded := make([]string, len(blockIDs))
 	for i, id := range blockIDs {
@@ -58,16 +59,12 @@ func (c *Container) Commit(ctx context.Context, name string, blockIDs []string, 
 			return Properties{}, fmt.Errorf("commit %s: %w", c.blob(name), err)
 		}
 	}
-	p, err := c.store(ctx, "commit", name, 0, cond, meta, func(sent sent) (stored, error) {
+	return c.store(ctx, "commit", name, 0, cond, meta, func(sent sent) (stored, error) {
 		r, err := c.block(name).CommitBlockList(ctx, encoded, &blockblob.CommitBlockListOptions{
 			Metadata: sent.metadata, HTTPHeaders: sent.headers, AccessConditions: cond.access(),
 		})
 		return stored{r.ETag, r.LastModified}, err
 	})
-	if err != nil {
-		return Properties{}, err
-	}
-	return p, nil
 }
 
 // sent is what goes with a write, stored what the service answers to it.
