@@ -35,6 +35,15 @@ func LoadZone(name string) (Zone, error) {
 	return Zone{name, loc}, nil
 }
 
+// LoadZoneIn is LoadZone, except that a Windows name means the IANA zone that goes by it in a territory (ISO 3166, such as
+// CZ). Territories differ in the past of their clocks, rarely in the present.
+func LoadZoneIn(name, territory string) (Zone, error) {
+	if iana, ok := zoneNames().windows[strings.ToLower(name)].territories[territory]; ok {
+		name = iana
+	}
+	return LoadZone(name)
+}
+
 func unknownZone(name string) error {
 	return fmt.Errorf("load time zone %q: unknown; want a Windows name such as %q or an IANA name such as %q",
 		name, "Central European Standard Time", "Europe/Warsaw")
