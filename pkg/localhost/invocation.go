@@ -1,0 +1,140 @@
+package localhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/nightshift-hq/nightshift/pkg/localhost/internal/netjson"
+)
+
+// invocation is one trigger event of a function that is not forwarded.
+type invocation struct {
+	function *function
+	reason   string
+	freshIDs bool // a new id for each try, as for HTTP and manual runs
+	build    func() (payload, error)
+}
+
+var errTimeout = errors.New("functionTimeout exceeded")
+
+// invoke runs a trigger event: tries, with the function's retry policy, until one succeeds, and stores its outputs.
+func (a *app) invoke(inv invocation) (reply, error) {
+	a.running.Add(1)
+	defer a.running.Add(-1)
+	f, id := inv.function, uuid.NewString()
+	var last error
+	for try := 0; ; try++ {
+		if try > 0 && inv.freshIDs {
+			id = uuid.NewString()
+		}
+		r, err := a.try(inv, id, try, last)
+		if err == nil || f.retry == nil || f.retry.max >= 0 && try >= f.retry.max {
+			return r, err
+		}
+		last = err
+		if !pause(a.soft, f.retry.delay(try+1)) {
+			return r, err
+		}
+	}
+}
+
+func (a *app) try(inv invocation, id string, try int, last error) (r reply, err error) {
+	f := inv.function
+	log := a.log.With("function", f.name, "invocation", id)
+	started := time.Now()
+	log.Info(fmt.Sprintf("Executing 'Functions.%s' (%s)", f.name, inv.reason))
+	defer func() { logEnd(log, f, started, err) }()
+	p, err := inv.build()
+	if err != nil {
+		return reply{}, err
+	}
+	retry := netjson.Value{}
+	if f.retry != nil {
+		retry = f.retry.context(f.name, try, last)
+	}
+	body := p.encode(retry)
+	_, err = a.exchange(f, func(h *process) (response, error) {
+		return h.wire.follow(a.hard, invocationRequest(h.wire.address, f.name, id, body))
+	}, func(resp response) error {
+		r, err = parseReply(resp.status, resp.header.Get("Content-Type"), resp.body)
+		return err
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	for _, line := range r.logs {
+		log.Info(line, "category", "Function."+f.name+".User")
+	}
+	return r, a.storeOutputs(a.hard, f, r)
+}
+
+func logEnd(log *slog.Logger, f *function, started time.Time, err error) {
+	took := time.Since(started).Milliseconds()
+	if err != nil {
+		log.Error(fmt.Sprintf("Executed 'Functions.%s' (Failed, Duration=%dms): %v", f.name, took, err))
+		return
+	}
+	log.Info(fmt.Sprintf("Executed 'Functions.%s' (Succeeded, Duration=%dms)", f.name, took))
+}
+
+// exchange sends a request and judges its answer within functionTimeout. When time is up, or an answer completes nothing,
+// the handler has a last grace and is then killed with everything in flight.
+func (a *app) exchange(f *function, send func(*process) (response, error), judge func(response) error) (response, error) {
+	var expired <-chan time.Time
+	if a.config.timeout > 0 {
+		timer := time.NewTimer(a.config.timeout)
+		defer timer.Stop()
+		expired = timer.C
+	}
+	h, err := a.awaitHandler()
+	if err != nil {
+		return response{}, err
+	}
+	type answer struct {
+		resp response
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		resp, err := send(h)
+		answered <- answer{resp, err}
+	}()
+	pending := answered
+	var why error
+	for {
+		select {
+		case got := <-pending:
+			if got.err == nil {
+				got.err = judge(got.resp)
+			}
+			if !errors.Is(got.err, errNoResult) {
+				return got.resp, got.err
+			}
+			// The real host waits here for nothing, and so do we: a handler with this bug must not look well.
+			a.log.Warn(got.err.Error(), "function", f.name)
+			pending, why = nil, got.err
+			answered <- got
+		case <-expired:
+			a.log.Error(fmt.Sprintf("Timeout value of %s exceeded by function 'Functions.%s'; the handler is killed in %s", a.config.timeout, f.name, a.options.TimeoutGrace), "function", f.name)
+			pause(a.hard, a.options.TimeoutGrace)
+			a.handler.restart(a.hard, h)
+			<-answered
+			return response{}, errors.Join(fmt.Errorf("%w (%s)", errTimeout, a.config.timeout), why)
+		case <-a.hard.Done():
+			<-answered
+			return response{}, errStopping
+		}
+	}
+}
+
+// awaitHandler waits for the handler as long as the host does: four times the initialization timeout.
+func (a *app) awaitHandler() (*process, error) {
+	ctx, cancel := context.WithTimeoutCause(a.hard, 4*a.config.initTimeout, errors.New("the handler is not there"))
+	defer cancel()
+	return a.handler.await(ctx)
+}
