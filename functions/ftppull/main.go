@@ -1,0 +1,82 @@
+// Command ftppull is the Function App that pulls files from an FTP server into blob storage every night: ftpscan plans,
+// ftpfetch stores. docs/ftppull.md is its manual.
+package main
+
+import (
+	"cmp"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/nightshift-hq/nightshift/functions/ftppull/drop"
+	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpfetch"
+	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpscan"
+	"github.com/nightshift-hq/nightshift/pkg/cursor"
+	"github.com/nightshift-hq/nightshift/pkg/customhandler"
+	"github.com/nightshift-hq/nightshift/pkg/ftp"
+	"github.com/nightshift-hq/nightshift/pkg/schedule/gate"
+	"github.com/nightshift-hq/nightshift/pkg/settings"
+	"github.com/nightshift-hq/nightshift/pkg/storage"
+)
+
+// queue is the name that ftpfetch's function.json gives it.
+const queue = "ftpfetch"
+
+func main() { customhandler.Main("ftppull", build) }
+
+func build(environ []string) (customhandler.App, error) {
+	var s Settings
+	problem := settings.Load(&s, environ)
+	account, err := storage.Open(s.Storage)
+	if err != nil {
+		return customhandler.App{}, cmp.Or(problem, err)
+	}
+	state := account.Container("ftppull-state")
+	files := account.Container(s.Container)
+	pool := ftp.NewPool(s.client(), s.Connections)
+	target, _ := drop.TargetPrefix(s.TargetDirectory) // judged by Settings.Problems
+	source, archive := path.Clean("/"+s.SourceDirectory), path.Clean("/"+s.ArchiveDirectory)
+
+	scan := &ftpscan.Handler{
+		Config: ftpscan.Config{
+			Source: source, Depth: s.Depth, Filter: s.filter(source), Settle: s.Settle.Std(), Target: target,
+			FolderFormat: s.FolderFormat, Zone: s.Zone.Location(), Expect: s.Expect,
+			Limits: drop.Limits{Files: s.BatchFiles, Bytes: int64(s.BatchBytes)},
+		},
+		Gate:   gate.Gate{Schedule: s.Schedule, Zone: s.Zone, Passed: cursor.Open[gate.Passed](state, "ftpscan-gate", gate.Version)},
+		FTP:    pool,
+		Cursor: cursor.Open[ftpscan.State](state, "ftpscan", ftpscan.StateVersion),
+		Blobs:  files,
+		Queue:  account.Queue(queue),
+		Now:    time.Now,
+	}
+	fetch := &ftpfetch.Handler{
+		Config: ftpfetch.Config{
+			Source: source, Server: "ftp://" + s.Server, Connections: s.Connections, Settle: s.Settle.Std(),
+			Guard: ftpfetch.Guard{HoldEmpty: s.HoldEmpty, MaxShrinkPercent: s.MaxShrinkPercent, Headers: s.RequireHeader, Trailers: s.RequireTrailer},
+			After: s.After, Archive: archive, DoneSuffix: s.DoneSuffix,
+		},
+		FTP: pool, Blobs: files, State: state, Queue: account.Queue(queue), Now: time.Now,
+	}
+	return customhandler.App{
+		Functions: []customhandler.Function{
+			customhandler.TimerFunc("ftpscan", scan.Handle),
+			customhandler.QueueFunc("ftpfetch", fetch.Handle),
+		},
+		Checks:  s.checks(pool, source, archive, files),
+		Storage: account, State: state, Secrets: settings.Secrets(s), Problem: problem,
+	}, nil
+}
+
+// filter keeps the archive out of the scan when it lies below the source.
+func (s *Settings) filter(source string) ftpscan.Filter {
+	f := ftpscan.Filter{
+		Include: s.Include, Exclude: s.Exclude, Temporary: s.Temporary, MinSize: int64(s.MinSize), MaxSize: int64(s.MaxSize),
+		MinAge: s.MinAge.Std(), MaxAge: s.MaxAge.Std(), DoneSuffix: s.DoneSuffix,
+	}
+	below, found := strings.CutPrefix(path.Clean("/"+s.ArchiveDirectory), strings.TrimSuffix(source, "/")+"/")
+	if found && s.After == ftpfetch.Archive {
+		f.Exclude = append(f.Exclude, below+"/**")
+	}
+	return f
+}
