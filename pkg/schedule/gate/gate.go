@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nightshift-hq/nightshift/pkg/cursor"
@@ -70,7 +71,7 @@ func (g Gate) Pass(ctx context.Context, now time.Time, job func(context.Context)
 	if err != nil {
 		return false, fmt.Errorf("pass gate: %w", err)
 	}
-	next := Passed{Until: now, Schedule: g.Schedule.Normalized(), Zone: g.Zone.Location().String()}
+	next := Passed{Until: now, Schedule: sixFields(g.Schedule), Zone: g.Zone.Location().String()}
 	if g.startsAnew(last.Value, next) {
 		return false, g.record(ctx, last, next)
 	}
@@ -87,6 +88,15 @@ func (g Gate) Pass(ctx context.Context, now time.Time, job func(context.Context)
 		err = errors.Join(err, g.record(ctx, last, next))
 	}()
 	return true, job(ctx)
+}
+
+// sixFields is the same text for every spelling of a schedule.
+func sixFields(s schedule.Schedule) string {
+	text := s.Normalized()
+	if strings.Count(text, " ") == 4 {
+		return "0 " + text
+	}
+	return text
 }
 
 // startsAnew says that last does not tell what has run: nothing is recorded, or another schedule, or by a wrong clock.
