@@ -44,7 +44,7 @@ type Store[T any] struct {
 // Open gives the record of that name, kept in the blob cursors/<name>.json; nothing is sent. The version goes up with every
 // change of T that an older program could not read.
 func Open[T any](c *storage.Container, name string, version int) *Store[T] {
-	return &Store[T]{container: c, blob: "cursors/" + name + ".json", version: version, lease: usualLease}
+	return &Store[T]{container: c, blob: "cursors/" + name + ".json", version: version, lease: usualLease()}
 }
 
 // Record is a value together with what is needed to replace it.
@@ -77,16 +77,12 @@ func (s *Store[T]) load(ctx context.Context) (Record[T], string, error) {
 	if err != nil {
 		return Record[T]{}, "", fmt.Errorf("load cursor: %w", err)
 	}
-	e, err := decode(data, s.version)
-	if err == nil {
-		err = json.Unmarshal(e.Value, &r.Value)
-	}
+	write, err := decode(data, s.version, &r.Value)
 	if err != nil {
-		return Record[T]{}, "", fmt.Errorf("load cursor: blob %q in %s: %w; restore an earlier version of the blob, or delete it "+
-			"to make the job start from nothing", s.blob, s.container, err)
+		return Record[T]{}, "", fmt.Errorf("load cursor: blob %q in %s: %w", s.blob, s.container, err)
 	}
 	r.ETag = p.ETag
-	return r, e.Write, nil
+	return r, write, nil
 }
 
 // Swap replaces the record old, as Load or Swap returned it, by next. storage.ErrConflict when somebody else was faster.
@@ -155,33 +151,49 @@ func contentType(data []byte) string {
 // zipped looks for the magic number of gzip (RFC 1952), which no JSON text starts with.
 func zipped(data []byte) bool { return bytes.HasPrefix(data, []byte{0x1f, 0x8b}) }
 
-// decode reads a record of the given version.
-func decode(data []byte, version int) (envelope, error) {
+// decode reads a record of the given version into value and returns which Swap wrote it.
+func decode(data []byte, version int, value any) (write string, err error) {
 	if zipped(data) {
-		var err error
 		if data, err = unzip(data); err != nil {
-			return envelope{}, fmt.Errorf("the record is damaged: %w", err)
+			return "", damaged(err)
 		}
 	}
 	var e envelope
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&e); err != nil {
-		return envelope{}, fmt.Errorf("the record is damaged: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return envelope{}, errors.New("the record is damaged: something follows it")
+	if err := strict(data, &e); err != nil {
+		return "", damaged(err)
 	}
 	switch {
 	case e.Version == 0 || e.Value == nil:
-		return envelope{}, errors.New("the record is damaged: it has no version or no value")
+		return "", damaged(errors.New("it has no version or no value"))
 	case e.Version > version:
-		return envelope{}, fmt.Errorf("the record has version %d and this program knows versions up to %d: deploy the newer program",
-			e.Version, version)
+		return "", fmt.Errorf("the record has version %d, this program knows version %d: deploy the newer program again, "+
+			"or restore the blob as it was before that ran", e.Version, version)
 	case e.Version < version:
-		return envelope{}, fmt.Errorf("the record has version %d and this program only knows version %d", e.Version, version)
+		return "", fmt.Errorf("the record has version %d, this program knows version %d: let the older program finish its work "+
+			"and delete the blob, or restore a matching one", e.Version, version)
 	}
-	return e, nil
+	if err := strict(e.Value, value); err != nil {
+		return "", damaged(err)
+	}
+	return e.Write, nil
+}
+
+// strict decodes exactly one JSON value. A field that is not known would be lost by the next Swap, so it is an error.
+func strict(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows it")
+	}
+	return nil
+}
+
+func damaged(err error) error {
+	return fmt.Errorf("the record is damaged: %w; restore an earlier version of the blob, or delete it to make the job start "+
+		"from nothing", err)
 }
 
 func unzip(data []byte) ([]byte, error) {

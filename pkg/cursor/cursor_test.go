@@ -76,29 +76,3 @@ func TestNoIncrementIsLost(t *testing.T) {
 		t.Errorf("%+v %v, want %d", r, err, writers*each)
 	}
 }
-
-func TestLock(t *testing.T) {
-	t.Parallel()
-	c := containerAt(t, emulator.ConnectionString())
-	s := cursor.Open[count](c, "job", 1)
-	ctx, lock, err := s.Lock(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := s.Lock(t.Context()); !errors.Is(err, cursor.ErrLocked) {
-		t.Errorf("second lock: %v", err)
-	}
-	for range 2 {
-		if err := lock.Unlock(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
-	if ctx.Err() == nil {
-		t.Error("the lock's context goes on after Unlock")
-	}
-	_, again, err := s.Lock(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	again.Unlock(t.Context())
-}

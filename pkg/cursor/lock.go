@@ -18,11 +18,18 @@ var (
 	ErrLeaseLost = errors.New("the lock was lost")
 )
 
-// leaseTimes are how long a lease lasts and when it is renewed.
-type leaseTimes struct{ length, renew time.Duration }
+// leaseTimes are how long a lease lasts at the service, when it is renewed, and when a lease that could not be renewed is
+// given up; each counted from the request that took or renewed it.
+type leaseTimes struct{ length, renew, lost time.Duration }
 
-// A run that is killed blocks the next one for a minute at most; two renewals may fail before the lease is in danger.
-var usualLease = leaseTimes{length: 60 * time.Second, renew: 20 * time.Second}
+// A run that is killed blocks the next one for a minute at most. Renewing is tried from 20 to 55 seconds on, so that the run
+// knows that the lock is lost some time before another one can have it.
+func usualLease() leaseTimes {
+	return leaseTimes{length: 60 * time.Second, renew: 20 * time.Second, lost: 55 * time.Second}
+}
+
+// unlockLimit bounds Unlock: after it the lease runs out by itself.
+const unlockLimit = 10 * time.Second
 
 // Lock is held until Unlock, or until the context that came with it ends with the cause ErrLeaseLost.
 type Lock struct {
@@ -62,12 +69,13 @@ func (l *Lock) keep(ctx context.Context, taken time.Time, times leaseTimes) {
 			return
 		case <-due.C:
 		}
-		renewed, err := l.renew(ctx, taken.Add(times.length-times.renew/4))
+		renewed, err := l.renew(ctx, taken.Add(times.lost))
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			l.cancel(fmt.Errorf("%w: %w", ErrLeaseLost, err))
+			// Not %w: calls that fail because the context ended must not look like a conflict of their own.
+			l.cancel(fmt.Errorf("%w: %v", ErrLeaseLost, err))
 			return
 		}
 		taken = renewed
@@ -97,11 +105,14 @@ func (l *Lock) renew(ctx context.Context, deadline time.Time) (time.Time, error)
 	}
 }
 
-// Unlock ends the lock's context and gives the lock back. It may be called more than once and after the lock was lost.
+// Unlock ends the lock's context and gives the lock back, also when ctx has ended already. It may be called more than once and
+// after the lock was lost; a lock that cannot be given back runs out by itself.
 func (l *Lock) Unlock(ctx context.Context) error {
 	l.unlock.Do(func() {
 		l.cancel(context.Canceled)
 		l.renewing.Wait()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockLimit)
+		defer cancel()
 		if err := l.lease.Release(ctx); err != nil {
 			l.err = fmt.Errorf("unlock: %w", err)
 		}
