@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -31,6 +32,8 @@ type Schedule struct {
 	span  ticks
 }
 
+var errEmpty = errors.New("the schedule is empty; want for example 0 30 2 * * *")
+
 // Parse reads a schedule as the Functions host does: cron first, and a TimeSpan if that fails. %Setting% must already be
 // resolved. The error names the field and what it may hold.
 func Parse(text string) (Schedule, error) { return parse(text, func(string, ...any) {}) }
@@ -45,8 +48,10 @@ func parse(text string, note func(string, ...any)) (Schedule, error) {
 		if s.sets, cronErr = parseCron(tokens, note); cronErr == nil {
 			return s, nil
 		}
+	case 0:
+		return Schedule{}, errEmpty
 	default:
-		cronErr = fmt.Errorf("%d fields; want six: second minute hour day month weekday, for example 0 30 2 * * *", len(tokens))
+		cronErr = fmt.Errorf("%d fields where six are wanted: second minute hour day month weekday, for example 0 30 2 * * *", len(tokens))
 	}
 	var err error
 	s.kind, s.short, s.sets = TimeSpan, false, [6]uint64{}
@@ -116,8 +121,9 @@ func (s Schedule) Monitored() bool {
 	return s.sets[second]&(s.sets[second]-1) == 0
 }
 
-// Next is the first occurrence strictly after the given time; the zero time if there is none before the year 10000.
-// Fractions of a second of after are dropped first, except for a TimeSpan, which counts from after itself.
+// Next is the first occurrence after the given time, in the zone; the zero time if there is none before the year 10000.
+// Fractions of a second of after are dropped first. A TimeSpan is added to after as it is; only then, and if Validate
+// refuses the schedule, may Next not be later than after. Next does not allocate.
 func (s Schedule) Next(after time.Time, zone *time.Location) time.Time {
 	if s.kind == TimeSpan {
 		next, ok := s.span.addTo(after)

@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,7 +16,7 @@ func (s Schedule) Validate() error {
 		return nil
 	}
 	if s.IsZero() {
-		return errors.New("the schedule is empty; want for example 0 30 2 * * *")
+		return errEmpty
 	}
 	if s.Next(time.Unix(0, 0), time.UTC).IsZero() {
 		return fmt.Errorf("schedule %q never runs: no such date exists; check the day of the month, the month and the day of the week", s.text)
