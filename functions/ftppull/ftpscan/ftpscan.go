@@ -80,10 +80,19 @@ func (h *Handler) Handle(ctx context.Context, t customhandler.Timer) error {
 	if t.Manual {
 		return h.scan(locked)
 	}
-	if _, err := h.Gate.Pass(locked, t.Now, h.scan); err != nil {
+	_, err = h.Gate.Pass(locked, t.Now, func(ctx context.Context) error {
+		err := h.scan(ctx)
+		if passing(err) {
+			return gate.Again(err)
+		}
 		return err
-	}
-	return h.checkExpectations(locked)
+	})
+	return errors.Join(err, h.checkExpectations(locked))
+}
+
+// passing reports trouble that the next tick, minutes later, may no longer meet. A refused login is none: accounts get locked.
+func passing(err error) bool {
+	return errors.Is(err, ftp.ErrBusy) || errors.Is(err, ftp.ErrTimeout) || errors.Is(err, ftp.ErrLost) || errors.Is(err, storage.ErrUnavailable)
 }
 
 func (h *Handler) scan(ctx context.Context) error {

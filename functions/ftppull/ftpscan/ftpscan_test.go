@@ -14,6 +14,8 @@ import (
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpscan"
 	"github.com/nightshift-hq/nightshift/pkg/cursor"
 	"github.com/nightshift-hq/nightshift/pkg/customhandler"
+	"github.com/nightshift-hq/nightshift/pkg/schedule"
+	"github.com/nightshift-hq/nightshift/pkg/schedule/gate"
 	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
 	simftp "github.com/nightshift-hq/nightshift/pkg/sim/ftp"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
@@ -332,5 +334,50 @@ func TestManyFiles(t *testing.T) {
 	batches := r.Batches(t)
 	if len(batches) != 20 || len(paths(batches)) != 2000 {
 		t.Errorf("%d batches with %d files", len(batches), len(paths(batches)))
+	}
+}
+
+func TestScheduledRuns(t *testing.T) {
+	t.Parallel()
+	daily, err := schedule.Parse("0 30 10 * * *")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name    string
+		fault   simftp.Fault
+		retried bool
+	}{
+		{"server gone", simftp.Fault{Command: "CONNECT", Kind: simftp.Die, Times: 1}, true},
+		{"server busy", simftp.Fault{Command: "CONNECT", Kind: simftp.Answer, Reply: "421 busy", Times: 1}, true},
+		{"wrong password", simftp.Fault{Command: "PASS", Kind: simftp.Answer, Reply: "530 no", Times: 1}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			r := setup(t, simftp.Options{})
+			r.h.Gate = gate.Gate{Schedule: daily, Passed: cursor.Open[gate.Passed](r.State, "gate", gate.Version)}
+			r.Put(t, "/a", "x")
+			tick := func(hour, minute int) error {
+				return r.h.Handle(t.Context(), customhandler.Timer{Now: time.Date(2026, 11, 21, hour, minute, 0, 0, time.UTC)})
+			}
+			for _, minute := range []int{20, 25} {
+				if err := tick(10, minute); err != nil || len(r.Batches(t)) != 0 {
+					t.Fatalf("10:%d, not due: %v", minute, err)
+				}
+			}
+			r.FTP.Script(row.fault)
+			if err := tick(10, 30); err == nil {
+				t.Fatal("no error although the server is in trouble")
+			}
+			if err := tick(10, 35); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(r.Batches(t)) == 1; got != row.retried {
+				t.Errorf("tried again at the next tick: %v, want %v", got, row.retried)
+			}
+			if err := tick(10, 40); err != nil || len(r.Batches(t)) != 0 {
+				t.Errorf("ran twice, %v", err)
+			}
+		})
 	}
 }

@@ -89,7 +89,7 @@ func (s *State) learn(name string, m drop.Manifest, now time.Time) {
 			if s.Known[e.Path].File.Same(e.File) || e.Outcome == drop.Changing {
 				delete(s.Known, e.Path)
 			}
-		case drop.Alone:
+		case drop.HandedOn:
 			s.Open[e.Next] = Open{Since: now}
 		case drop.Held:
 			held = true

@@ -5,8 +5,8 @@
 //
 //   - once for each occurrence, on the days when the clocks change too;
 //   - once, however many occurrences were missed while the app was down;
-//   - again, if the process died in the middle: the pass is recorded after the run. A run that fails or panics is recorded,
-//     and its next is the schedule's next, as with the host's own timers.
+//   - again, if the process died or was stopped in the middle: the pass is recorded after the run. A run that fails or
+//     panics is recorded, and its next is the schedule's next, as with the host's own timers; unless the job says Again.
 //
 // The first tick ever, and the first after the schedule or the zone was edited, only remember the time. A run by hand
 // does not go through the gate.
@@ -83,6 +83,9 @@ func (g Gate) Pass(ctx context.Context, now time.Time, job func(context.Context)
 		next.Until = due
 	}
 	defer func() { // deferred, because a job that panics has run as well
+		if errors.As(err, new(*againError)) || errors.Is(ctx.Err(), context.Canceled) {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 		defer cancel()
 		err = errors.Join(err, g.record(ctx, last, next))
@@ -97,6 +100,18 @@ func sixFields(s schedule.Schedule) string {
 		return "0 " + text
 	}
 	return text
+}
+
+type againError struct{ error }
+
+func (e *againError) Unwrap() error { return e.error }
+
+// Again marks a job's error as passing trouble: the run does not count, and the next tick tries again.
+func Again(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &againError{err}
 }
 
 // startsAnew says that last does not tell what has run: nothing is recorded, or another schedule, or by a wrong clock.
