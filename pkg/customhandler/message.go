@@ -33,6 +33,7 @@ type Message[T any] struct {
 	Inserted     time.Time // zero when unknown
 	Released     *Release  // not nil after an operator released the message from a hold
 	Again        bool      // it was delivered before: an earlier delivery may have done some of the work
+	Lost         int       // earlier deliveries whose handler died, as far as known
 	Manual       bool      // run by hand, through invoke or the host's admin API: there is no message on the queue
 }
 

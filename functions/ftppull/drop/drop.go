@@ -78,9 +78,9 @@ func (f File) Key() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Alone is the follow-up batch that carries one file of b by itself.
-func (b Batch) Alone(f File) Batch {
-	return Batch{Run: b.Run, Folder: b.Folder, Files: []File{f}, Chase: b.Chase}
+// With is the follow-up batch that carries some of b's files on.
+func (b Batch) With(files ...File) Batch {
+	return Batch{Run: b.Run, Folder: b.Folder, Files: files, Chase: b.Chase}
 }
 
 // Bytes is the size of all files together.

@@ -29,7 +29,7 @@ func TestBatchIDFollowsFromItsFilesAlone(t *testing.T) {
 		{"another run", drop.Batch{Run: "two", Folder: base.Folder, Files: []drop.File{a, b}}, true},
 		{"another folder", drop.Batch{Run: "one", Folder: "in/2026-11-22", Files: []drop.File{a, b}}, false},
 		{"another size", drop.Batch{Run: "one", Folder: base.Folder, Files: []drop.File{a, file("b.csv", 3)}}, false},
-		{"one file less", base.Alone(a), false},
+		{"one file less", base.With(a), false},
 	} {
 		if got := row.batch.ID() == base.ID(); got != row.same {
 			t.Errorf("%s: same ID %v, want %v", row.name, got, row.same)

@@ -9,13 +9,13 @@ import (
 // Outcome says what became of one file of a batch.
 type Outcome string
 
-// The outcomes of a file. Alone means that the file travels on in a batch of its own, whose manifest tells the end.
+// The outcomes of a file.
 const (
 	Stored   Outcome = "stored"   // lies verified under its blob name
 	Gone     Outcome = "gone"     // was no longer on the FTP server
 	Changing Outcome = "changing" // kept changing; left for the next scan
 	Held     Outcome = "held"     // stopped by the guard; stored apart
-	Alone    Outcome = "alone"    // handed on by itself
+	HandedOn Outcome = "handedOn" // travels on in a smaller batch, whose manifest tells the end
 )
 
 // Entry is one file's line in a manifest.
@@ -28,7 +28,7 @@ type Entry struct {
 	MD5     string  `json:"md5,omitempty"`    // hex
 	Lines   int64   `json:"lines,omitempty"`
 	Text    bool    `json:"text,omitempty"`
-	Next    string  `json:"next,omitempty"` // with Alone: the manifest that tells the end
+	Next    string  `json:"next,omitempty"` // with HandedOn: the manifest that tells the end
 }
 
 // Manifest proves what became of a batch. It is written when every file of the batch has its outcome.

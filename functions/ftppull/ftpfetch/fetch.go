@@ -44,9 +44,9 @@ func (j *job) alone(err error) bool {
 // A file that keeps changing is followed this often, each time twice as long after, and then left for the next scan.
 const maxChase = 5
 
-// handOn sends one file on in a batch of its own.
-func (j *job) handOn(ctx context.Context, f drop.File, cause error) (drop.Entry, error) {
-	next := j.batch.Alone(f)
+// handOnAlone sends one file on in a batch of its own.
+func (j *job) handOnAlone(ctx context.Context, f drop.File, cause error) (drop.Entry, error) {
+	next := j.batch.With(f)
 	var delay time.Duration
 	if changed, ok := errors.AsType[changedError](cause); ok {
 		if j.batch.Chase >= maxChase {
@@ -54,19 +54,56 @@ func (j *job) handOn(ctx context.Context, f drop.File, cause error) (drop.Entry,
 			return drop.Entry{File: f, Outcome: drop.Changing, Reason: cause.Error()}, nil
 		}
 		changed.now.Previous = f.Previous
-		next = j.batch.Alone(changed.now)
+		next = j.batch.With(changed.now)
 		delay = max(j.Config.Settle, time.Second) << next.Chase
 		next.Chase++
 	}
+	customhandler.Log(ctx).Warn("a file is handed on alone", "file", f.Path, "because", cause.Error(), "batch", next.ID())
+	return drop.Entry{File: f, Outcome: drop.HandedOn, Reason: cause.Error(), Next: next.ManifestName()}, j.handOn(ctx, next, delay)
+}
+
+func (j *job) handOn(ctx context.Context, next drop.Batch, delay time.Duration) error {
 	body, err := customhandler.Encode(next)
 	if err != nil {
-		return drop.Entry{}, fmt.Errorf("encode batch %s: %w", next.ID(), err)
+		return fmt.Errorf("encode batch %s: %w", next.ID(), err)
 	}
 	if _, err := j.Queue.Enqueue(ctx, body, delay); err != nil {
-		return drop.Entry{}, fmt.Errorf("hand on %q alone: %w", f.Path, err)
+		return fmt.Errorf("hand on %d files: %w", len(next.Files), err)
 	}
-	customhandler.Log(ctx).Warn("a file is handed on alone", "file", f.Path, "because", cause.Error(), "batch", next.ID())
-	return drop.Entry{File: f, Outcome: drop.Alone, Reason: cause.Error(), Next: next.ManifestName()}, nil
+	return nil
+}
+
+// split hands the files that are not stored yet on in two halves. A batch over which handlers died gets so a fresh count of
+// tries for every step of its way, and the file that kills them, if it is one, ends alone.
+func (j *job) split(ctx context.Context) ([]drop.Entry, error) {
+	var entries []drop.Entry
+	var rest []drop.File
+	for _, f := range j.batch.Files {
+		entry, err := j.find(ctx, f)
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			rest = append(rest, f)
+		case err != nil:
+			return nil, err
+		default:
+			entries = append(entries, entry)
+		}
+	}
+	middle := (len(rest) + 1) / 2
+	for _, half := range [][]drop.File{rest[:middle], rest[middle:]} {
+		if len(half) == 0 {
+			continue
+		}
+		next := j.batch.With(half...)
+		if err := j.handOn(ctx, next, 0); err != nil {
+			return nil, err
+		}
+		for _, f := range half {
+			entries = append(entries, drop.Entry{File: f, Outcome: drop.HandedOn, Next: next.ManifestName(),
+				Reason: "handlers died over the batch; it goes on in halves"})
+		}
+	}
+	return entries, nil
 }
 
 // fetch stores one file, or says what became of it.
@@ -88,7 +125,7 @@ func (j *job) fetch(ctx context.Context, f drop.File, buffer func() []byte) (dro
 		customhandler.Log(ctx).Warn("a file is no longer on the server", "file", f.Path)
 		return drop.Entry{File: f, Outcome: drop.Gone, Reason: "no longer on the server"}, nil
 	case isChanged && len(j.batch.Files) == 1:
-		return j.handOn(ctx, f, changed)
+		return j.handOnAlone(ctx, f, changed)
 	case isSuspect && len(j.batch.Files) == 1:
 		return j.transfer(ctx, f, buffer, suspect.reason)
 	}

@@ -58,7 +58,7 @@ type Report struct {
 	Bytes    int64   `json:"bytes"`
 	Seconds  float64 `json:"seconds"`
 	Gone     int     `json:"gone,omitempty"`
-	Alone    int     `json:"alone,omitempty"`
+	HandedOn int     `json:"handedOn,omitempty"`
 	Held     int     `json:"held,omitempty"`
 }
 
@@ -77,7 +77,7 @@ func (h *Handler) Handle(ctx context.Context, m customhandler.Message[drop.Batch
 	if err := check(m.Data); err != nil {
 		return customhandler.Permanent(err)
 	}
-	job := job{Handler: h, batch: m.Data, again: m.Again, released: m.Released != nil, softEnd: soft(ctx)}
+	job := job{Handler: h, batch: m.Data, again: m.Again, lost: m.Lost, released: m.Released != nil, softEnd: soft(ctx)}
 	if customhandler.DryRun(ctx) {
 		customhandler.Report(ctx, map[string]any{"wouldStore": m.Data})
 		return nil
@@ -89,7 +89,7 @@ func (h *Handler) Handle(ctx context.Context, m customhandler.Message[drop.Batch
 	}
 	customhandler.Report(ctx, Report{
 		Batch: m.Data.ID(), Manifest: m.Data.ManifestName(), Bytes: manifest.StoredBytes(), Seconds: h.Now().Sub(started).Seconds(),
-		Stored: manifest.Count(drop.Stored), Gone: manifest.Count(drop.Gone), Alone: manifest.Count(drop.Alone), Held: manifest.Count(drop.Held),
+		Stored: manifest.Count(drop.Stored), Gone: manifest.Count(drop.Gone), HandedOn: manifest.Count(drop.HandedOn), Held: manifest.Count(drop.Held),
 	})
 	for _, e := range manifest.Files {
 		if e.Outcome == drop.Held {
@@ -151,6 +151,7 @@ type job struct {
 	*Handler
 	batch    drop.Batch
 	again    bool // an earlier delivery may have done some of it
+	lost     int  // earlier deliveries whose handler died
 	released bool // an operator has overruled the guard
 	softEnd  time.Time
 }
@@ -177,7 +178,11 @@ func (j *job) store(ctx context.Context) (drop.Manifest, error) {
 	if err := j.Blobs.Create(ctx); err != nil {
 		return drop.Manifest{}, err
 	}
-	entries, err := j.fetchAll(ctx)
+	collect := j.fetchAll
+	if j.lost > 0 && len(j.batch.Files) > 1 {
+		collect = j.split
+	}
+	entries, err := collect(ctx)
 	if err != nil {
 		return drop.Manifest{}, err
 	}
@@ -229,7 +234,7 @@ func (j *job) work(ctx context.Context, next <-chan int, entries []drop.Entry) e
 	for i := range next {
 		entry, err := j.fetch(ctx, j.batch.Files[i], buffer)
 		if err != nil && len(j.batch.Files) > 1 && j.alone(err) {
-			entry, err = j.handOn(ctx, j.batch.Files[i], err)
+			entry, err = j.handOnAlone(ctx, j.batch.Files[i], err)
 		}
 		if err != nil {
 			return fmt.Errorf("fetch %q: %w", j.batch.Files[i].Path, err)

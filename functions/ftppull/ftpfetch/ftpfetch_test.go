@@ -156,12 +156,12 @@ func TestOneBadFileDoesNotStopTheOthers(t *testing.T) {
 		alone  string // what its own message then makes of it
 	}{
 		{"deleted meanwhile", func(r room, b *drop.Batch) { r.FTP.FS().Remove("/bad") }, "gone", ""},
-		{"changed meanwhile", func(r room, b *drop.Batch) { b.Files[1].Size-- }, "alone", "stored"},
-		{"touched meanwhile", func(r room, b *drop.Batch) { b.Files[1].ModTime = b.Files[1].ModTime.Add(-time.Minute) }, "alone", "stored"},
+		{"changed meanwhile", func(r room, b *drop.Batch) { b.Files[1].Size-- }, "handedOn", "stored"},
+		{"touched meanwhile", func(r room, b *drop.Batch) { b.Files[1].ModTime = b.Files[1].ModTime.Add(-time.Minute) }, "handedOn", "stored"},
 		{"refused by the server", func(r room, b *drop.Batch) {
 			r.FTP.Script(simftp.Fault{Command: "RETR", Path: "bad", Kind: simftp.Answer, Reply: "550 permission denied"})
-		}, "alone", "error"},
-		{"shrunk", func(r room, b *drop.Batch) { b.Files[1].Previous = &drop.Delivered{Size: 1000} }, "alone", "held"},
+		}, "handedOn", "error"},
+		{"shrunk", func(r room, b *drop.Batch) { b.Files[1].Previous = &drop.Delivered{Size: 1000} }, "handedOn", "held"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -491,5 +491,40 @@ func TestTwoDeliveriesAtOnceDoTheWorkOnce(t *testing.T) {
 	}
 	if got := r.manifest(t, b).Count(drop.Stored); got != 20 {
 		t.Errorf("%d stored", got)
+	}
+}
+
+func TestABatchThatKillsHandlersGoesOnInHalves(t *testing.T) {
+	t.Parallel()
+	r := setup(t, simftp.Options{})
+	var names []string
+	for i := range 5 {
+		names = append(names, fmt.Sprintf("/f%d", i))
+		r.Put(t, names[i], "content")
+	}
+	if err := r.deliver(t.Context(), r.batch(t, names[0])); err != nil { // stored before the handler died
+		t.Fatal(err)
+	}
+	b := r.batch(t, names...)
+	lost := customhandler.Message[drop.Batch]{Data: b, DequeueCount: 1, Again: true, Lost: 2}
+	for range 2 {
+		if err := r.h.Handle(t.Context(), lost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := outcomes(r.manifest(t, b)); got != "f0 stored, f1 handedOn, f2 handedOn, f3 handedOn, f4 handedOn" {
+		t.Error(got)
+	}
+	halves := r.Batches(t)
+	if len(halves) != 2 || len(halves[0].Files)+len(halves[1].Files) != 4 {
+		t.Fatalf("halves %+v", halves)
+	}
+	for _, half := range halves {
+		if err := r.deliver(t.Context(), half); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.Names(t); len(got) != 5 {
+		t.Errorf("blobs %v", got)
 	}
 }
