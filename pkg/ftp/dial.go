@@ -84,8 +84,7 @@ func (c *Conn) authTLS() error {
 }
 
 func (c *Conn) greetingFailure(err error) error {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		return &Error{Message: fmt.Sprintf("no greeting within %s", c.cfg.IdleTimeout), class: ErrTimeout, cause: os.ErrDeadlineExceeded,
 			Hint: "a port that speaks TLS from the first byte (usually 990) does this: then set security to implicit"}
 	}
@@ -127,8 +126,7 @@ func connectFailure(what string, cfg Config, err error) error {
 		return err
 	}
 	e := &Error{Message: what + ": " + err.Error(), class: ErrLost, cause: err}
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		e.Message, e.class = fmt.Sprintf("%s: no connection within %s", what, cfg.ConnectTimeout), ErrTimeout
 		e.Hint = "check that no firewall is between (passive FTP also needs the server's range of data ports)"
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/textproto"
-	"os"
 	"strings"
 
 	"github.com/jlaffaye/ftp"
@@ -37,8 +36,9 @@ type Error struct {
 	Message string // the server's text, or what happened
 	Hint    string // what to do, if known
 
-	class error
-	cause error
+	class  error
+	cause  error
+	inStep bool // found without asking the server: the connection is as good as before
 }
 
 func (e *Error) Error() string {
@@ -93,7 +93,7 @@ func (c *Conn) failure(op, name string, err error) error {
 	if secret := c.cfg.Password.Reveal(); secret != "" {
 		e.Message = strings.ReplaceAll(e.Message, secret, "[redacted]")
 	}
-	if e.Code == 0 || outOfStep(e.Code) {
+	if !e.inStep && (e.Code == 0 || outOfStep(e.Code)) {
 		c.wires.cut()
 	}
 	return e
@@ -119,26 +119,37 @@ func (c *Conn) explain(op string, err error) *Error {
 		return e
 	}
 	asked := c.ctl.asked()
-	var timeout net.Error
 	var record tls.RecordHeaderError
 	var protocol textproto.ProtocolError
-	var network *net.OpError
 	switch {
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case isTimeout(err):
 		return &Error{Message: fmt.Sprintf("%s: the server was silent for %s", asked, c.cfg.IdleTimeout), class: ErrTimeout, cause: err}
 	case errors.As(err, &record):
 		return &Error{Message: "the server does not speak TLS here", class: ErrLost, cause: err,
 			Hint: "with implicit security the port must speak TLS from the first byte (usually 990); try explicit"}
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return &Error{Message: asked + ": the server closed the connection", class: ErrLost, cause: err}
-	case errors.As(err, &network) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed):
-		return &Error{Message: asked + ": " + err.Error(), class: ErrLost, cause: err}
 	case errors.As(err, &protocol):
 		return &Error{Message: fmt.Sprintf("%s: the answer is not FTP: %s", asked, err), cause: err}
-	case op == "log in" && c.ctl.code != 0:
-		return judge(op, c.ctl.code, err.Error()) // the library keeps only the text of a reply to USER
+	case hungUp(err) && c.ctl.said(ftp.StatusNotAvailable):
+		return judge(op, c.ctl.reply.Code, c.ctl.reply.Msg) // the library tried another command after it
+	case errors.Is(err, io.EOF):
+		return &Error{Message: asked + ": the server closed the connection", class: ErrLost, cause: err}
+	case hungUp(err):
+		return &Error{Message: asked + ": " + err.Error(), class: ErrLost, cause: err}
+	case op == "log in" && c.ctl.reply.Code != 0:
+		return judge(op, c.ctl.reply.Code, c.ctl.reply.Msg)
 	}
 	return &Error{Message: asked + ": " + err.Error(), cause: err}
+}
+
+// hungUp tells a failure of the network, or of the other side, from one in what was said.
+func hungUp(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // unsupported tells whether err is the server's way to say that it lacks a command.

@@ -2,7 +2,6 @@ package ftp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -44,7 +43,7 @@ func (c *Conn) open(name string, offset int64) (*transfer, error) {
 		sized = err == nil
 	}
 	if sized && offset > size {
-		return nil, &Error{Code: 0, Message: fmt.Sprintf("cannot start at byte %d: the file has %d", offset, size), class: ErrChanged}
+		return nil, &Error{Message: fmt.Sprintf("cannot start at byte %d: the file has %d", offset, size), class: ErrChanged, inStep: true}
 	}
 	response, err := c.lib.RetrFrom(full, uint64(offset))
 	if reply := replyOf(err); reply != nil && sized {
@@ -142,9 +141,4 @@ func accept(err error) error {
 		return nil
 	}
 	return err
-}
-
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -3,6 +3,7 @@ package ftp
 import (
 	"bytes"
 	"net"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"sync"
@@ -76,15 +77,17 @@ func (w *wires) isCut() bool {
 }
 
 // control is the control connection as the library gets it: secured already, remembering which command waits for its
-// reply and which code came last, and failing for good at the first failure (the library would go on and wait again).
+// reply and what the last reply was, and failing for good at the first failure (the library would go on and wait again).
 type control struct {
 	net.Conn
 	greeting []byte // read before AUTH TLS; handed on to the library
 	verb     string
-	line     []byte // the reply line being read, as far as its code
-	code     int    // of the last complete line
+	line     []byte          // the reply line being read, as far as it is kept
+	reply    textproto.Error // the last reply; the library sometimes keeps only its text
 	failed   error
 }
+
+const maxReply = 512 // bytes kept of a reply line
 
 func (c *control) Read(p []byte) (int, error) {
 	if len(c.greeting) > 0 {
@@ -117,25 +120,20 @@ func isVerb(s string) bool {
 	return len(s) >= 3 && len(s) <= 4 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
-// note keeps the code of the last line that ends a reply.
+// note keeps the last line that ends a reply.
 func (c *control) note(p []byte) {
 	for len(p) > 0 {
-		end := bytes.IndexByte(p, '\n')
-		part := p
-		if end >= 0 {
-			part = p[:end]
-		}
-		c.line = append(c.line, part[:min(len(part), 4-len(c.line))]...)
-		if end < 0 {
+		part, rest, complete := bytes.Cut(p, []byte("\n"))
+		c.line = append(c.line, part[:min(len(part), maxReply-len(c.line))]...)
+		if !complete {
 			return
 		}
-		if len(c.line) == 4 && c.line[3] == ' ' {
-			if code, err := strconv.Atoi(string(c.line[:3])); err == nil {
-				c.code = code
-			}
+		code, text, _ := strings.Cut(strings.TrimRight(string(c.line), "\r"), " ")
+		if number, err := strconv.Atoi(code); err == nil && len(code) == 3 {
+			c.reply = textproto.Error{Code: number, Msg: text}
 		}
 		c.line = c.line[:0]
-		p = p[end+1:]
+		p = rest
 	}
 }
 
@@ -149,3 +147,5 @@ func (c *control) asked() string {
 	}
 	return c.verb
 }
+
+func (c *control) said(code int) bool { return c != nil && c.reply.Code == code }
