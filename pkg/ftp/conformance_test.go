@@ -31,7 +31,7 @@ type target struct {
 	name       string
 	config     ftp.Config // explicit TLS, unless the server has no other than another
 	onlyOneWay bool       // Security cannot be varied
-	dir        string     // what the user sees as /
+	pin        string     // of its key
 	put        func(name string, data []byte, modTime time.Time) error
 	precise    bool // has MLSD
 	hides      int  // of the names with control characters, how many the server itself keeps out of listings
@@ -57,7 +57,7 @@ func daemonTarget(t testing.TB, kind ftpd.Kind) target {
 		name:    string(kind),
 		hides:   hides,
 		config:  ftp.Config{Server: s.Addr, Username: ftpd.Username, Password: settings.NewSecret(ftpd.Password), CAFile: caFile(t, s.CertPEM)},
-		dir:     s.Dir,
+		pin:     s.Pin,
 		put:     s.WriteFile,
 		precise: kind != ftpd.VsFTPd,
 	}
@@ -67,7 +67,7 @@ func simTarget(t testing.TB, o simftp.Options) target {
 	t.Helper()
 	o.Dir = t.TempDir()
 	s, config := startSim(t, o)
-	return target{name: "sim", config: config, onlyOneWay: o.Implicit, dir: o.Dir, put: s.WriteFile, precise: !o.NoMLSD}
+	return target{name: "sim", config: config, onlyOneWay: o.Implicit, pin: s.Pin(), put: s.WriteFile, precise: !o.NoMLSD}
 }
 
 // startSim starts a simulator and says how to reach it.
@@ -188,6 +188,7 @@ func (s target) everySecurity(t *testing.T) {
 		"PASV":    func(c *ftp.Config) { c.DisableEPSV = true },
 		"LIST":    func(c *ftp.Config) { c.DisableMLSD = true },
 	}
+	tries["pin"] = func(c *ftp.Config) { c.CAFile, c.Pin = "", s.pin }
 	if !s.onlyOneWay {
 		tries["clear text"] = func(c *ftp.Config) { c.Security = ftp.Cleartext }
 	}

@@ -9,7 +9,7 @@ import (
 	"io"
 	"net"
 	"net/textproto"
-	"os"
+	"strings"
 
 	"github.com/jlaffaye/ftp"
 )
@@ -28,7 +28,7 @@ func (c *Conn) dial(address string) (*link, error) {
 	return &link{Conn: conn, idle: c.cfg.IdleTimeout}, nil
 }
 
-// dialControl connects and secures the control connection. AUTH TLS is spoken here and not left to the library, so that
+// dialControl connects, secures the connection and reads the greeting. All this is done here and not by the library, so that
 // certificate errors appear here, both kinds of TLS are alike to it, and replies can be read in clear.
 func (c *Conn) dialControl(address string, tlsConfig *tls.Config) (net.Conn, error) {
 	conn, err := c.dial(address)
@@ -36,59 +36,86 @@ func (c *Conn) dialControl(address string, tlsConfig *tls.Config) (net.Conn, err
 		return nil, connectFailure("connect to "+address, c.cfg, err)
 	}
 	c.ctl.Conn = conn
-	if tlsConfig == nil {
-		return c.ctl, nil
-	}
-	if c.cfg.Security == Explicit {
-		if err := c.authTLS(); err != nil {
-			return nil, err
+	switch c.cfg.Security {
+	case Cleartext:
+		err = c.greeting()
+	case Implicit:
+		if err = c.startTLS(conn, tlsConfig); err == nil {
+			err = c.greeting()
+		}
+	case Explicit:
+		if err = c.greeting(); err != nil {
+			break
+		}
+		if err = c.authTLS(); err == nil {
+			err = c.startTLS(conn, tlsConfig)
 		}
 	}
-	secured := tls.Client(conn, tlsConfig)
-	c.ctl.verb = "TLS"
-	if err := secured.HandshakeContext(c.ctx); err != nil {
-		return nil, fmt.Errorf("agree on TLS: %w", err)
+	if err != nil {
+		return nil, err
 	}
-	c.ctl.verb, c.ctl.Conn = "", secured
+	c.ctl.verb, c.ctl.greeting = "", []byte("220 ready\r\n")
 	return c.ctl, nil
 }
 
-// authTLS reads the greeting, keeps it for the library, and asks for TLS (RFC 4217, section 4).
-func (c *Conn) authTLS() error {
-	buffered := bufio.NewReader(c.ctl)
-	reader := textproto.NewReader(buffered)
-	if _, _, err := reader.ReadResponse(ftp.StatusReady); err != nil {
-		return c.greetingFailure(err)
+func (c *Conn) startTLS(conn net.Conn, tlsConfig *tls.Config) error {
+	c.ctl.verb = "TLS"
+	secured := tls.Client(conn, tlsConfig)
+	if err := secured.HandshakeContext(c.ctx); err != nil {
+		return fmt.Errorf("agree on TLS: %w", err)
 	}
-	if _, err := io.WriteString(c.ctl, "AUTH TLS\r\n"); err != nil {
-		return err
-	}
-	_, _, err := reader.ReadResponse(ftp.StatusAuthOK)
-	if reply := replyOf(err); reply != nil {
-		e := judge("AUTH TLS", reply.Code, reply.Msg)
-		if e.class != ErrBusy {
-			e.class = ErrUnsupported
-			e.Hint = "the server refuses TLS on this port (AUTH TLS); if it has a port for implicit TLS (usually 990), set " +
-				"security to implicit; only if password and files may be read on the way, to cleartext"
-		}
-		return e
-	}
-	if err != nil {
-		return err
-	}
-	if buffered.Buffered() > 0 {
-		return &Error{Message: "the server, or someone between, sent text in clear after agreeing to TLS", class: ErrCert}
-	}
-	c.ctl.greeting = []byte("220 ready\r\n")
+	c.ctl.verb, c.ctl.Conn = "", secured
 	return nil
 }
 
-func (c *Conn) greetingFailure(err error) error {
-	if isTimeout(err) {
-		return &Error{Message: fmt.Sprintf("no greeting within %s", c.cfg.IdleTimeout), class: ErrTimeout, cause: os.ErrDeadlineExceeded,
-			Hint: "a port that speaks TLS from the first byte (usually 990) does this: then set security to implicit"}
+// greeting reads the server's first reply.
+func (c *Conn) greeting() error {
+	reader := bufio.NewReader(c.ctl)
+	first, err := reader.Peek(3)
+	if err == nil && strings.Trim(string(first), "0123456789") != "" {
+		return &Error{Message: fmt.Sprintf("this is not an FTP server: it begins with %q", first)}
+	}
+	if err == nil {
+		err = expect(reader, ftp.StatusReady)
+	}
+	if err != nil && isTimeout(err) {
+		e := &Error{Message: fmt.Sprintf("no greeting within %s", c.cfg.IdleTimeout), class: ErrTimeout, cause: err}
+		if c.cfg.Security == Explicit {
+			e.Hint = "a port that speaks TLS from the first byte (usually 990) does this: then set security to implicit"
+		}
+		return e
 	}
 	return err
+}
+
+// authTLS asks for TLS (RFC 4217, section 4).
+func (c *Conn) authTLS() error {
+	if _, err := io.WriteString(c.ctl, "AUTH TLS\r\n"); err != nil {
+		return err
+	}
+	err := expect(bufio.NewReader(c.ctl), ftp.StatusAuthOK)
+	reply := replyOf(err)
+	if reply == nil {
+		return err
+	}
+	e := judge("AUTH TLS", reply.Code, reply.Msg)
+	if e.class != ErrBusy {
+		e.class = ErrUnsupported
+		e.Hint = "the server refuses TLS on this port (AUTH TLS); if it has a port for implicit TLS (usually 990), set " +
+			"security to implicit; only if password and files may be read on the way, to cleartext"
+	}
+	return e
+}
+
+// expect reads one reply and no more: what follows unasked was put there to be taken for an answer given under TLS.
+func expect(reader *bufio.Reader, code int) error {
+	if _, _, err := textproto.NewReader(reader).ReadResponse(code); err != nil {
+		return err
+	}
+	if reader.Buffered() > 0 {
+		return &Error{Message: "the server, or someone between, sent more than the reply that was asked for", class: ErrCert}
+	}
+	return nil
 }
 
 // dialData opens a data connection. Its TLS handshake happens at the first read: proftpd and pure-ftpd start theirs only

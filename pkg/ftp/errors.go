@@ -90,6 +90,9 @@ func (c *Conn) failure(op, name string, err error) error {
 		e = c.explain(op, err)
 	}
 	e.Op, e.Path = op, name
+	if e.class == ErrDenied && c.cfg.Security == Cleartext {
+		e.Hint = "a server that wants TLS answers like this too: then set security to explicit"
+	}
 	if secret := c.cfg.Password.Reveal(); secret != "" {
 		e.Message = strings.ReplaceAll(e.Message, secret, "[redacted]")
 	}

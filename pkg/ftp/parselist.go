@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // parseLIST reads the answer to LIST: lines as "ls -l" prints them, or as DIR does. now and zone complete their times.
@@ -28,7 +29,7 @@ func parseLIST(text string, now time.Time, zone *time.Location) []Entry {
 func isTotal(line string) bool {
 	word, number, _ := strings.Cut(line, " ")
 	_, err := strconv.Atoi(number)
-	return err == nil && strings.IndexByte("-dlbcps0123456789", word[0]) < 0 || err == nil && word == "total"
+	return err == nil && word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) })
 }
 
 func parseListLine(line string, now time.Time, zone *time.Location) Entry {

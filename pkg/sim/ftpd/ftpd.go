@@ -55,6 +55,7 @@ type Server struct {
 	Addr    string // host:port
 	Dir     string // the folder that the user sees as /
 	CertPEM []byte
+	Pin     string // SHA-256 of the server's public key, base64
 
 	base     string // everything of this daemon
 	program  string // folder that it was unpacked to
@@ -109,7 +110,7 @@ func (s *Server) launch() error {
 	if err != nil {
 		return err
 	}
-	s.CertPEM = certificate.CertPEM
+	s.CertPEM, s.Pin = certificate.CertPEM, certificate.Pin
 	port, err := freePort()
 	if err != nil {
 		return err
