@@ -33,7 +33,7 @@ func isTotal(line string) bool {
 }
 
 func parseListLine(line string, now time.Time, zone *time.Location) Entry {
-	if line[0] >= '0' && line[0] <= '9' {
+	if isDigit(line[0]) {
 		return parseDOSLine(line, zone)
 	}
 	return parseUnixLine(line, now, zone)
@@ -54,8 +54,11 @@ func parseUnixLine(line string, now time.Time, zone *time.Location) Entry {
 		if field == "" {
 			return lost(line, "no size and date")
 		}
+		if !isDigit(field[0]) {
+			continue
+		}
 		size, err := strconv.ParseInt(field, 10, 64)
-		if err != nil || size < 0 {
+		if err != nil {
 			continue
 		}
 		t, precise, name, ok := parseUnixDate(rest, now, zone)
@@ -97,6 +100,8 @@ func unixKind(line string) (Kind, bool) {
 	return Other, false
 }
 
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
 // nextField cuts the first word off; rest starts right behind it.
 func nextField(s string) (field, rest string) {
 	s = strings.TrimLeft(s, " ")
@@ -111,13 +116,13 @@ func nextField(s string) (field, rest string) {
 func parseUnixDate(s string, now time.Time, zone *time.Location) (t time.Time, precise bool, name string, ok bool) {
 	first, rest := nextField(s)
 	second, rest := nextField(rest)
-	if day, err := time.ParseInLocation(time.DateOnly, first, zone); err == nil {
-		t, precise, rest, ok = isoTime(day, second, rest, zone)
+	if len(first) == len(time.DateOnly) && first[4] == '-' {
+		t, precise, rest, ok = isoTime(first, second, rest, zone)
 		return t, precise, strings.TrimPrefix(rest, " "), ok && rest != ""
 	}
 	third, rest := nextField(rest)
 	month, day := first, second
-	if _, err := strconv.Atoi(strings.TrimSuffix(first, ".")); err == nil {
+	if first != "" && isDigit(first[0]) {
 		month, day = second, first
 	}
 	t, ok = unixTime(month, strings.TrimSuffix(day, "."), third, now, zone)
@@ -125,8 +130,8 @@ func parseUnixDate(s string, now time.Time, zone *time.Location) (t time.Time, p
 }
 
 // isoTime reads the times of "ls --time-style": "07:15", or "07:15:00.000000000 +0100", which is exact.
-func isoTime(day time.Time, clock, rest string, zone *time.Location) (t time.Time, precise bool, after string, ok bool) {
-	date := day.Format(time.DateOnly) + " " + clock
+func isoTime(day, clock, rest string, zone *time.Location) (t time.Time, precise bool, after string, ok bool) {
+	date := day + " " + clock
 	if t, err := time.ParseInLocation("2006-01-02 15:04", date, zone); err == nil {
 		return t, false, rest, true
 	}
@@ -137,11 +142,12 @@ func isoTime(day time.Time, clock, rest string, zone *time.Location) (t time.Tim
 
 // unixTime reads a date whose last word is a year, or a time of day within the last twelve months.
 func unixTime(month, day, last string, now time.Time, zone *time.Location) (time.Time, bool) {
-	if t, err := time.ParseInLocation("Jan 2 2006", fmt.Sprintf("%s %s %s", month, day, last), zone); err == nil {
-		return t, true
+	if !strings.Contains(last, ":") {
+		t, err := time.ParseInLocation("Jan 2 2006", month+" "+day+" "+last, zone)
+		return t, err == nil
 	}
 	// 2000 was a leap year, so that 29 February parses; the year is found afterwards.
-	t, err := time.ParseInLocation("2006 Jan 2 15:04", fmt.Sprintf("2000 %s %s %s", month, day, last), zone)
+	t, err := time.Parse("2006 Jan 2 15:04", "2000 "+month+" "+day+" "+last)
 	if err != nil {
 		return time.Time{}, false
 	}
