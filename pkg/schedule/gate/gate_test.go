@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,33 +179,44 @@ func TestPassRepeatsARunThatWasKilled(t *testing.T) {
 	}
 }
 
-func TestPassRecordsRunsThatFail(t *testing.T) {
+func TestPassAfterRunsThatFail(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("server is down")
-	cancelled, cancel := context.WithCancel(t.Context())
-	for name, job := range map[string]func(context.Context) error{
-		"an error":          func(context.Context) error { return broken },
-		"a deadline passed": func(context.Context) error { cancel(); return broken },
-		"a panic":           func(context.Context) error { panic(broken) },
+	for _, row := range []struct {
+		name  string
+		job   func(ctx context.Context, cancel func()) error
+		again []string // when it runs next
+	}{
+		{"an error counts", func(context.Context, func()) error { return broken }, nil},
+		{"a deadline counts", func(ctx context.Context, _ func()) error { <-ctx.Done(); return broken }, nil},
+		{"a panic counts", func(context.Context, func()) error { panic(broken) }, nil},
+		{"passing trouble does not", func(context.Context, func()) error { return fmt.Errorf("list: %w", gate.Again(broken)) }, []string{"2026-06-01T02:35:00Z"}},
+		{"a stop in the middle does not", func(_ context.Context, cancel func()) error { cancel(); return broken }, []string{"2026-06-01T02:35:00Z"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			store := &memory{}
-			store.before = func(ctx context.Context) error { return ctx.Err() }
-			g := newGate(t, "0 30 2 * * *", "UTC", store)
-			ticks(t, g, "2026-06-01T00:00:00Z")
-			func() {
-				defer func() {
-					if r := recover(); (r != nil) != (name == "a panic") {
-						t.Errorf("panic %v", r)
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := &memory{}
+				store.before = func(ctx context.Context) error { return ctx.Err() }
+				g := newGate(t, "0 30 2 * * *", "UTC", store)
+				ticks(t, g, "2026-06-01T00:00:00Z")
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				func() {
+					defer func() {
+						if r := recover(); (r != nil) != strings.Contains(row.name, "panic") {
+							t.Errorf("panic %v", r)
+						}
+					}()
+					job := func(ctx context.Context) error { return row.job(ctx, cancel) }
+					if ran, err := g.Pass(ctx, instant(t, "2026-06-01T02:30:00Z"), job); !ran || !errors.Is(err, broken) {
+						t.Errorf("ran %v, error %v", ran, err)
 					}
 				}()
-				if ran, err := g.Pass(cancelled, instant(t, "2026-06-01T02:30:00Z"), job); !ran || !errors.Is(err, broken) {
-					t.Errorf("ran %v, error %v", ran, err)
+				if got := ticks(t, g, "2026-06-01T02:35:00Z", "2026-06-01T02:40:00Z"); !slices.Equal(got, row.again) {
+					t.Errorf("ran again at %v, want %v", got, row.again)
 				}
-			}()
-			if got := ticks(t, g, "2026-06-01T02:35:00Z"); got != nil {
-				t.Errorf("ran again at %v", got)
-			}
+			})
 		})
 	}
 }
