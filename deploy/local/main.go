@@ -1,0 +1,60 @@
+// Command local is `make run`: the estate on this machine. It starts a storage emulator and an FTP server full of HR files,
+// packs the apps as for Azure, runs them under the local host, fires every timer once, follows the work to its end, says what
+// came of it and what to try next, and stays up until Ctrl-C.
+//
+// With FTPServer and its four companions set, in the environment or in local.settings.json, the files come from that server.
+// Its files are left as they are, whatever FTPAfter says, because their copies go to an emulator that the next run empties.
+//
+// With -once it ends by itself, and fails unless everything that was to arrive has arrived byte for byte, and what must not be
+// taken was left or held. Nothing that it started outlives it, even when it is killed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+func main() {
+	o := options{environ: os.Environ(), out: os.Stdout}
+	flag.StringVar(&o.address, "address", "127.0.0.1:7071", "where the first app listens; the next ones take the next ports")
+	flag.BoolVar(&o.once, "once", false, "end when the work is done; fail when something is not as expected")
+	flag.DurationVar(&o.limit, "limit", 15*time.Minute, "how long one night may take")
+	flag.Int64Var(&o.biggest, "biggest", 200_000_000, "bytes of the biggest file of the built-in drop")
+	flag.StringVar(&o.root, "root", ".", "the repository")
+	flag.StringVar(&o.build, "build", "build", "where the packed apps go")
+	flag.StringVar(&o.dir, "dir", filepath.Join("build", "run"), "for everything of this run; emptied first")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancelCause(ctx)
+	go watchParent(ctx, cancel)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
+	err := run(ctx, o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make run:", err)
+		os.Exit(1)
+	}
+}
+
+// watchParent ends the run when make, or whatever else started it, is gone: nobody could stop it any more.
+func watchParent(ctx context.Context, end context.CancelCauseFunc) {
+	parent := os.Getppid()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if os.Getppid() != parent {
+				end(errors.New("the process that started this one is gone"))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
