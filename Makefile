@@ -33,6 +33,16 @@ test: test-tools ## every test, with the race detector; installs what it needs (
 package: ## pack for Azure: build/apps/<app>/ and a zip (APP=ftppull GOOS=windows GOARCH=amd64)
 	@$(HERE) ./deploy/pack/cmd/pack -os "$(or $(GOOS),linux)" -arch "$(or $(GOARCH),amd64)" $(APP)
 
+# ONCE=1 ends by itself and fails when something is not as expected; the five FTP settings name a server of your own.
+.PHONY: run
+run: tools ## the estate on this machine, until Ctrl-C (ONCE=1, ADDRESS=127.0.0.1:7171, LIMIT=1h)
+	@env -u GOOS -u GOARCH go build -o build/local ./deploy/local
+	@exec build/local $(if $(ONCE),-once) $(if $(ADDRESS),-address $(ADDRESS)) $(if $(LIMIT),-limit $(LIMIT))
+
+.PHONY: bench
+bench: test-tools ## measure against the limits: a table (minutes; installs rclone into build/)
+	@$(HERE) ./deploy/bench
+
 .PHONY: fuzz
 fuzz: ## every fuzz target, for FUZZTIME=30s each
 	@for pkg in $$(go list ./...); do \
