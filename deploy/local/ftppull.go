@@ -123,10 +123,10 @@ func (f *ftppull) read(ctx context.Context, name string) error {
 	return err
 }
 
-// ended reports whether a batch, and every batch that carries a file of it alone, has its manifest.
+// ended reports whether a batch, and every batch that a file of it travels on in, has its manifest.
 func (f *ftppull) ended(manifest string) bool {
 	m, ok := f.manifests[manifest]
-	return ok && !slices.ContainsFunc(m.Files, func(e drop.Entry) bool { return e.Outcome == drop.Alone && !f.ended(e.Next) })
+	return ok && !slices.ContainsFunc(m.Files, func(e drop.Entry) bool { return e.Outcome == drop.HandedOn && !f.ended(e.Next) })
 }
 
 // length counts a queue's messages; a queue that nobody needed yet has none.
