@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -23,16 +24,27 @@ import (
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-var emulator *azurite.Server
+// emulator starts with the first test that needs it: most tests, and every fuzz worker, need none.
+var emulator = sync.OnceValues(func() (*azurite.Server, error) {
+	return azurite.Start(context.Background(), azurite.Options{})
+})
 
 func TestMain(m *testing.M) {
-	var err error
-	if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	if role := os.Getenv("CUSTOMHANDLER_TEST_PROCESS"); role != "" {
+		processUnderTest(role) // never returns
+	}
+	started := false
+	start := emulator
+	emulator = func() (*azurite.Server, error) {
+		started = true
+		return start()
 	}
 	code := m.Run()
-	emulator.Stop()
+	if started {
+		if server, err := start(); err == nil {
+			server.Stop()
+		}
+	}
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -62,12 +74,22 @@ type handlers struct {
 	timer func(context.Context, customhandler.Timer) error
 	queue func(context.Context, customhandler.Message[job]) error
 	alter func(*customhandler.App)
+
+	connection string // to other storage than the emulator
 	host  string
 }
 
 func newBench(t *testing.T, hs handlers) *bench {
 	t.Helper()
-	account, err := storage.Open(storage.Config{ConnectionString: settings.NewSecret(emulator.ConnectionString())}, storage.WithRetries(2, time.Millisecond))
+	connection := hs.connection
+	if connection == "" {
+		server, err := emulator()
+		if err != nil {
+			t.Fatal(err)
+		}
+		connection = server.ConnectionString()
+	}
+	account, err := storage.Open(storage.Config{ConnectionString: settings.NewSecret(connection)}, storage.WithRetries(1, time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

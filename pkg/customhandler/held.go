@@ -97,7 +97,7 @@ var errUnknownID = errors.New("nothing has this id: ask for the list, it may hav
 // which handlers bear.
 func (h *Handler) release(ctx context.Context, r heldRecord, etag string) error {
 	bare, _ := splitDelivery(r.Body)
-	book := bookkeeping{Released: &Release{At: time.Now().UTC().Truncate(time.Second), Reason: clip(r.Reason, 300)}}
+	book := bookkeeping{Released: &Release{At: time.Now().UTC().Truncate(time.Second), Reason: clip(r.Reason, maxReason)}}
 	if err := h.enqueue(ctx, r.Queue, joinDelivery(bare, book), 0); err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (h *Handler) searchPoison(ctx context.Context, file functionFile, match fun
 // requeuePoisoned gives a message fresh tries: on its queue first, out of the poison queue and its reason last.
 func (h *Handler) requeuePoisoned(ctx context.Context, file functionFile, p poisoned) error {
 	bare, book := splitDelivery(p.body)
-	body := joinDelivery(bare, bookkeeping{Released: book.Released})
+	body := joinDelivery(bare, bookkeeping{Requeued: book.Requeued + 1, Released: book.Released})
 	if err := h.enqueue(ctx, file.trigger.queue, body, 0); err != nil {
 		return err
 	}

@@ -296,7 +296,7 @@ func (h *Handler) releaseByHand(r *http.Request, req invokeRequest) (any, error)
 	if !ok || f.trigger != timerTrigger {
 		return nil, &statusError{http.StatusConflict, fmt.Errorf("the timer %q, which is held, is no longer part of the app: discard it", held.Function)}
 	}
-	released := &Release{At: time.Now().UTC().Truncate(time.Second), Reason: clip(held.Reason, 300)}
+	released := &Release{At: time.Now().UTC().Truncate(time.Second), Reason: clip(held.Reason, maxReason)}
 	work := h.timerByHand(f, Timer{Manual: true, Released: released, Now: time.Now(), Schedule: h.root.functions[strings.ToLower(f.name)].trigger.schedule})
 	return h.startAndWait(r, f, req, work, func(ctx context.Context) error { return h.dropHeld(ctx, held, etag) })
 }

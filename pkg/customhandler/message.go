@@ -40,14 +40,18 @@ type Message[T any] struct {
 // Release is an operator's decision to let a held message or timer run through.
 type Release struct {
 	At     time.Time `json:"at"`
-	Reason string    `json:"reason"` // what it was held for, cut to 300 bytes
+	Reason string    `json:"reason"` // what it was held for, cut to 120 bytes
 }
+
+// maxReason is what of a hold's reason travels with a released message, in bytes; JSON may make six of one.
+const maxReason = 120
 
 // bookkeeping travels in the message's "delivery" property, so that a message that is put off or renewed keeps its history.
 type bookkeeping struct {
 	Failures int      `json:"failures,omitempty"` // tries that ended in an error
 	Lost     int      `json:"lost,omitempty"`     // deliveries whose handler died
 	PutOff   int      `json:"putOff,omitempty"`   // deliveries that ended in RetryAfter
+	Requeued int      `json:"requeued,omitempty"` // times that an operator took it out of the poison queue
 	Released *Release `json:"released,omitempty"`
 }
 
@@ -194,14 +198,15 @@ func joinDelivery(bare []byte, book bookkeeping) []byte {
 	if err != nil {
 		return bare // three plain fields always encode
 	}
-	end := bytes.LastIndexByte(bare, '}')
-	out := append([]byte(nil), bare[:end]...)
-	if kindOf(bare[skipSpace(bare, 0)+1:]) != '}' {
-		out = append(out, ',')
+	at, comma := skipSpace(bare, 0)+1, ""
+	for m := range spans(bare) {
+		at, comma = m.end, ","
 	}
-	out = append(out, `"`+deliveryField+`":`...)
+	out := make([]byte, 0, len(bare)+len(note)+16)
+	out = append(out, bare[:at]...)
+	out = append(out, comma+`"`+deliveryField+`":`...)
 	out = append(out, note...)
-	return append(out, bare[end:]...)
+	return append(out, bare[at:]...)
 }
 
 // messageKey names a message by what it says: the same work has the same key, whatever happened to it on the way.

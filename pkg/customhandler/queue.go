@@ -43,8 +43,10 @@ func (a *attempt) lost() int { return max(0, a.item.dequeueCount-1-a.recorded) }
 
 // history is the bookkeeping for a copy of the message, which starts with a count of its own.
 func (a *attempt) history() bookkeeping {
-	return bookkeeping{Failures: a.book.Failures + a.recorded, Lost: a.book.Lost + a.lost(), PutOff: a.book.PutOff,
-		Released: a.book.Released}
+	book := a.book
+	book.Failures += a.recorded
+	book.Lost += a.lost()
+	return book
 }
 
 func (h *Handler) serveQueue(ctx context.Context, f Function, p payload, file functionFile) error {

@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"io"
-	"io/fs"
+	"iter"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,21 +20,22 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// recording is one request that the real host sent. testdata/{timer,queue,http}.json are cut out of the recordings.
+// recording is one request that the real host sent, in the form of the recordings. testdata/{timer,queue,http}.json are cut
+// out of them.
 type recording struct {
-	Case string
-	Path string
-	Body string
-
-	// Of queue messages: what was put into the queue, and the id that it got there.
-	Stored   string
-	ID       string
-	Encoding string // messageEncoding in host.json
+	Case    string
+	Request struct {
+		Body string `json:"body_text"`
+	}
+	Stimulus json.RawMessage // of queue messages an object with what was put into the queue, and the id that it got there
+	Host     struct {
+		Queues struct{ MessageEncoding string }
+	} `json:"host_json_excerpt"`
 }
 
-func recordings(t testing.TB, kind string) []recording {
+func readRecordings(t testing.TB, file string) []recording {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", kind+".json"))
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +44,36 @@ func recordings(t testing.TB, kind string) []recording {
 		t.Fatal(err)
 	}
 	return all
+}
+
+func recordings(t testing.TB, kind string) []recording {
+	return readRecordings(t, filepath.Join("testdata", kind+".json"))
+}
+
+// bodies finds every recorded request's body in a file of recordings, whatever its structure.
+func bodies(v any) iter.Seq[string] {
+	return func(yield func(string) bool) { walkBodies(v, yield) }
+}
+
+func walkBodies(v any, yield func(string) bool) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		if body, ok := v["body_text"].(string); ok && !yield(body) {
+			return false
+		}
+		for _, value := range v {
+			if !walkBodies(value, yield) {
+				return false
+			}
+		}
+	case []any:
+		for _, value := range v {
+			if !walkBodies(value, yield) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // decoded is what this package makes of a recorded request, for the golden files.
@@ -73,25 +104,25 @@ func theBinding(t testing.TB, p payload) binding {
 	return binding{}
 }
 
-func decodeRecording(t testing.TB, kind string, r recording) decoded {
+func decodeBody(t testing.TB, kind, name, body string) decoded {
 	t.Helper()
-	p, err := parsePayload([]byte(r.Body))
+	p, err := parsePayload([]byte(body))
 	if err != nil {
-		t.Fatalf("%s: %v", r.Case, err)
+		t.Fatalf("%s: %v", name, err)
 	}
-	b, d := theBinding(t, p), decoded{Case: r.Case}
+	b, d := theBinding(t, p), decoded{Case: name}
 	switch kind {
 	case "timer":
 		timer, err := parseTimer(p, b)
 		if err != nil {
-			t.Fatalf("%s: %v", r.Case, err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		timer.Now = time.Time{}
 		d.Timer = &timer
 	case "queue":
 		item, err := parseQueue(p, b)
 		if err != nil {
-			t.Fatalf("%s: %v", r.Case, err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		d.Body, d.ID, d.DequeueCount, d.Manual = string(item.body), item.id, item.dequeueCount, item.manual
 		if !utf8.Valid(item.body) {
@@ -103,7 +134,7 @@ func decodeRecording(t testing.TB, kind string, r recording) decoded {
 	case "http":
 		request, err := parseHTTP(context.Background(), p, b)
 		if err != nil {
-			t.Fatalf("%s: %v", r.Case, err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		var wire bytes.Buffer
 		if err := request.Write(&wire); err != nil {
@@ -122,7 +153,7 @@ func TestRecordedRequestsDecode(t *testing.T) {
 			t.Parallel()
 			var got []decoded
 			for _, r := range recordings(t, kind) {
-				got = append(got, decodeRecording(t, kind, r))
+				got = append(got, decodeBody(t, kind, r.Case, r.Request.Body))
 			}
 			golden(t, kind+".golden.json", got)
 		})
@@ -158,139 +189,109 @@ func TestRecordedMessagesKeepBodyAndID(t *testing.T) {
 	t.Parallel()
 	checked := 0
 	for _, r := range recordings(t, "queue") {
-		if r.Stored != "" && !strings.Contains(r.Stored, "...(") { // the recorder cut the longest
-			checked++
-			checkStored(t, r)
-		}
+		checked += checkStored(t, r)
 	}
 	if checked < 40 {
 		t.Errorf("only %d recordings say what was stored", checked)
 	}
 }
 
-func checkStored(t *testing.T, r recording) {
+// checkStored returns 1 when the recording says what was stored.
+func checkStored(t *testing.T, r recording) int {
 	t.Helper()
-	want := []byte(r.Stored)
-	if r.Encoding == "base64" {
+	var stored struct {
+		Text string `json:"stored_message_text"`
+		ID   string `json:"message_id"`
+	}
+	if kindOf(r.Stimulus) != '{' || json.Unmarshal(r.Stimulus, &stored) != nil || stored.ID == "" || r.Request.Body == "" ||
+		strings.Contains(stored.Text, "...(") { // the recorder cut the longest
+		return 0
+	}
+	want := []byte(stored.Text)
+	if r.Host.Queues.MessageEncoding == "base64" {
 		var err error
-		if want, err = base64.StdEncoding.DecodeString(strings.ReplaceAll(r.Stored, " ", "")); err != nil {
+		if want, err = base64.StdEncoding.DecodeString(strings.ReplaceAll(stored.Text, " ", "")); err != nil {
 			t.Fatalf("%s: %v", r.Case, err)
 		}
 	}
-	p, err := parsePayload([]byte(r.Body))
+	p, err := parsePayload([]byte(r.Request.Body))
 	if err != nil {
 		t.Fatalf("%s: %v", r.Case, err)
 	}
-	item, err := parseQueue(p, theBinding(t, p))
+	b := theBinding(t, p)
+	item, err := parseQueue(p, b)
 	if err != nil {
 		t.Fatalf("%s: %v", r.Case, err)
 	}
 	if !bytes.Equal(item.body, want) {
 		t.Errorf("%s: body is %q, stored was %q", r.Case, item.body, want)
 	}
-	if item.id != r.ID && !(item.id == "" && strings.Contains(r.Case, "override") && !strings.Contains(r.Case, "QBin")) {
-		t.Errorf("%s: id is %q, want %q", r.Case, item.id, r.ID)
+	if item.id != stored.ID && (item.id != "" || b.binary() || !overrides(want, "Id")) {
+		t.Errorf("%s: id is %q, want %q", r.Case, item.id, stored.ID)
 	}
 	if item.manual {
 		t.Errorf("%s: taken for a run by hand", r.Case)
 	}
+	return 1
 }
 
-// TestAllContracts reads every recorded request of the folder that NIGHTSHIFT_CONTRACTS names, for recordings kept elsewhere.
-func TestAllContracts(t *testing.T) {
+// Every recorded request decodes: those in testdata, and those of the folder that NIGHTSHIFT_CONTRACTS names.
+func TestAllRecordings(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("NIGHTSHIFT_CONTRACTS")
-	if dir == "" {
-		t.Skip("NIGHTSHIFT_CONTRACTS names no folder; testdata has a cut of it")
-	}
-	if sub := filepath.Join(dir, "functions-host"); exists(sub) {
-		dir = sub
+	dirs := []string{"testdata"}
+	if dir := os.Getenv("NIGHTSHIFT_CONTRACTS"); dir != "" {
+		dirs = append(dirs, dir, filepath.Join(dir, "functions-host"))
 	}
 	seen := 0
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(name) != ".json" {
-			return err
-		}
-		raw, err := os.ReadFile(name)
+	for _, dir := range dirs {
+		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		var content any
-		if err := json.Unmarshal(raw, &content); err != nil {
-			return err
+		for _, file := range files {
+			seen += readAll(t, file)
 		}
-		seen += readRequests(t, filepath.Base(name), content)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	if seen == 0 {
-		t.Errorf("no recorded request in %s", dir)
+	if seen < 100 {
+		t.Errorf("only %d recorded requests found in %q", seen, dirs)
 	}
 	t.Logf("%d requests", seen)
 }
 
-func exists(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
-}
-
-// readRequests decodes every request below v and counts them.
-func readRequests(t *testing.T, where string, v any) int {
-	n := 0
-	switch v := v.(type) {
-	case map[string]any:
-		if name, ok := v["case"].(string); ok {
-			where += "/" + name
-		}
-		if body, ok := v["body_text"].(string); ok && strings.HasPrefix(body, "{") {
-			readRequest(t, recording{Case: where, Body: body})
-			return 1
-		}
-		if stimulus, request, ok := storedMessage(v); ok {
-			checkStored(t, recording{Case: where, Body: request, Stored: stimulus[0], ID: stimulus[1], Encoding: stimulus[2]})
-		}
-		for _, value := range v {
-			n += readRequests(t, where, value)
-		}
-	case []any:
-		for _, value := range v {
-			n += readRequests(t, where, value)
-		}
-	}
-	return n
-}
-
-// storedMessage finds what a case of queue-payload.json put into the queue and what the handler got.
-func storedMessage(c map[string]any) (stored [3]string, body string, ok bool) {
-	stimulus, _ := c["stimulus"].(map[string]any)
-	request, _ := c["request"].(map[string]any)
-	text, isText := stimulus["stored_message_text"].(string)
-	body, hasBody := request["body_text"].(string)
-	if !isText || !hasBody || strings.Contains(text, "...(") {
-		return stored, "", false
-	}
-	id, _ := stimulus["message_id"].(string)
-	host, _ := c["host_json_excerpt"].(map[string]any)
-	queues, _ := host["queues"].(map[string]any)
-	encoding, _ := queues["messageEncoding"].(string)
-	return [3]string{text, id, encoding}, body, true
-}
-
-func readRequest(t *testing.T, r recording) {
+func readAll(t *testing.T, file string) (seen int) {
 	t.Helper()
-	p, err := parsePayload([]byte(r.Body))
+	raw, err := os.ReadFile(file)
 	if err != nil {
-		if strings.HasPrefix(r.Body, `{"Data"`) {
-			t.Errorf("%s: %v", r.Case, err)
+		t.Fatal(err)
+	}
+	var content any
+	if err := json.Unmarshal(raw, &content); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	for body := range bodies(content) {
+		if strings.HasPrefix(body, `{"Data"`) { // else a forwarded request's own body
+			readOne(t, file, body)
+			seen++
 		}
-		return // a forwarded request's own body
+	}
+	var cases []recording
+	if json.Unmarshal(raw, &cases) == nil {
+		for _, r := range cases {
+			checkStored(t, r)
+		}
+	}
+	return seen
+}
+
+func readOne(t *testing.T, name, body string) {
+	t.Helper()
+	p, err := parsePayload([]byte(body))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
 	}
 	value, err := p.input(theBinding(t, p).Name)
 	if err != nil {
-		t.Errorf("%s: %v", r.Case, err)
-		return
+		t.Fatalf("%s: %v", name, err)
 	}
 	kind := "queue"
 	if _, ok := member(value, "IsPastDue"); ok {
@@ -298,7 +299,7 @@ func readRequest(t *testing.T, r recording) {
 	} else if _, ok := member(value, "Method"); ok {
 		kind = "http"
 	}
-	decodeRecording(t, kind, r)
+	decodeBody(t, kind, name, body)
 }
 
 func TestQueuePayloads(t *testing.T) {
