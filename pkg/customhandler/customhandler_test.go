@@ -76,7 +76,7 @@ type handlers struct {
 	alter func(*customhandler.App)
 
 	connection string // to other storage than the emulator
-	host  string
+	host       string
 }
 
 func newBench(t *testing.T, hs handlers) *bench {

@@ -61,9 +61,9 @@ func Report(ctx context.Context, v any) {
 	if inv == nil {
 		return
 	}
-	encoded, err := json.Marshal(v)
+	encoded, err := marshal(v)
 	if err != nil {
-		encoded, _ = json.Marshal(fmt.Sprintf("a report of type %T cannot be encoded: %v", v, err))
+		encoded, _ = marshal(fmt.Sprintf("a report of type %T cannot be encoded: %v", v, err))
 	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()

@@ -174,21 +174,15 @@ type scrubber struct{ secrets []settings.Secret }
 func newScrubber(secrets []settings.Secret) scrubber {
 	all := append([]settings.Secret(nil), secrets...)
 	for _, s := range secrets {
-		for _, escapeHTML := range []bool{true, false} {
-			if escaped := jsonText(s.Reveal(), escapeHTML); escaped != s.Reveal() {
-				all = append(all, settings.NewSecret(escaped))
+		plain, _ := marshal(s.Reveal()) // a string always encodes
+		html, _ := json.Marshal(s.Reveal())
+		for _, encoded := range [][]byte{plain, html} {
+			if text := string(encoded[1 : len(encoded)-1]); text != s.Reveal() {
+				all = append(all, settings.NewSecret(text))
 			}
 		}
 	}
 	return scrubber{all}
-}
-
-func jsonText(text string, escapeHTML bool) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(escapeHTML)
-	_ = e.Encode(text) // a string always encodes
-	return strings.Trim(strings.TrimSpace(b.String()), `"`)
 }
 
 func (s scrubber) text(text string) string {

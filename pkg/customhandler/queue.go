@@ -286,7 +286,7 @@ func (h *Handler) writeRecord(ctx context.Context, name string, record any, cond
 	if h.app.State == nil {
 		return errNoState
 	}
-	raw, err := json.Marshal(record)
+	raw, err := marshal(record)
 	if err != nil {
 		return fmt.Errorf("write record %q: %w", name, err)
 	}
