@@ -1,6 +1,10 @@
 package settings
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/nightshift-hq/nightshift/pkg/schedule"
+)
 
 // Storage is how an app reaches its storage account, in the names that the Functions host uses for its own connection
 // (Microsoft Learn, "Connecting to host storage with an identity"): either a connection string, or an account by name or by
@@ -31,4 +35,5 @@ func (s Storage) Problems() Problems {
 // Common are the settings that every app has.
 type Common struct {
 	Storage Storage
+	Zone    schedule.Zone `env:"WEBSITE_TIME_ZONE" envDefault:"UTC" doc:"Time zone of schedules, deadlines and dated folders." want:"a Windows or IANA time zone" example:"W. Europe Standard Time"`
 }

@@ -46,10 +46,10 @@ func (s Setting) documentation() string {
 		parts = append(parts, "Required.")
 	}
 	if s.Default != "" {
-		parts = append(parts, "Default: "+s.Default)
+		parts = append(parts, fmt.Sprintf("Default %q.", s.Default))
 	}
 	if s.Example != "" {
-		parts = append(parts, "Example: "+s.Example)
+		parts = append(parts, fmt.Sprintf("Example %q.", s.Example))
 	}
 	return strings.TrimSpace(strings.Join(parts, " "))
 }

@@ -31,6 +31,10 @@ func Load(into any, environ []string) error {
 	if len(problems) == 0 {
 		return nil
 	}
+	secrets := Secrets(into)
+	for i, p := range problems {
+		problems[i].Got, problems[i].Hint = RedactText(p.Got, secrets), RedactText(p.Hint, secrets)
+	}
 	return problems
 }
 
@@ -152,7 +156,7 @@ func (f field) problem(got, hint string) Problem {
 	if f.Secret && got != "" {
 		got = Redacted
 	}
-	return Problem{Setting: f.Name, Got: RedactText(got, nil), Want: f.Want, Example: f.Setting.Example, Hint: hint}
+	return Problem{Setting: f.Name, Got: got, Want: f.Want, Example: f.Setting.Example, Hint: hint}
 }
 
 // crossChecks asks every struct of the settings that is a Checker.

@@ -9,7 +9,7 @@ import (
 // percent-encoded in another URL), an account key or shared access signature of a connection string, and the user part of a
 // URL. The first group is kept.
 var credentials = regexp.MustCompile(`(?i)` + strings.Join([]string{
-	`(\bsig(?:=|%3D))[^&\s"'<>;]+`,
+	`((?:\b|%3F|%26)sig(?:=|%3D))[^&\s"'<>;]+`,
 	`(\b(?:AccountKey|SharedAccessKey)\s*=\s*)[A-Za-z0-9+/=_%-]+`,
 	`(\bSharedAccessSignature\s*=\s*)[^;\s"'<>]+`,
 	`(\b[a-z][a-z0-9+.-]*://)[^/?#\s"'<>@]+(?:@[^/?#\s"'<>@]+)*@`,

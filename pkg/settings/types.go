@@ -100,9 +100,6 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	if err != nil {
 		return err
 	}
-	if length < 0 {
-		return fmt.Errorf("duration %q is negative", s)
-	}
 	*d = Duration(length)
 	return nil
 }
@@ -121,7 +118,7 @@ func parseUnits(s string) (time.Duration, error) {
 		return length, nil
 	}
 	more, err := time.ParseDuration(rest)
-	if err != nil || more > math.MaxInt64-length {
+	if err != nil || more < 0 || more > math.MaxInt64-length {
 		return 0, fmt.Errorf("%q is no duration: a number with a unit is needed (ms, s, m, h, d)", s)
 	}
 	return length + more, nil

@@ -7,7 +7,7 @@ import (
 )
 
 // misspelt finds variables that were most likely meant to be settings of this app: a name close to a setting's, or a name of
-// the app's own family (FTP and a capital letter) that the app does not know.
+// the app's own family (FTP and a further word) that the app does not know. Values are not shown: one may be a password.
 func misspelt(fields []field, environ []string) Problems {
 	known := make(map[string]bool, len(fields))
 	families := map[string]bool{}
@@ -23,12 +23,14 @@ func misspelt(fields []field, environ []string) Problems {
 		if known[strings.ToLower(name)] || strings.TrimSpace(value) == "" {
 			continue
 		}
+		hint := ""
 		if meant, ok := nearest(fields, name); ok {
-			problems = append(problems, Problem{Setting: name, Got: Redacted, Want: "a setting that exists",
-				Hint: "did you mean " + meant + "?"})
-		} else if families[familyOf(name)] {
-			problems = append(problems, Problem{Setting: name, Got: Redacted, Want: "a setting that exists",
-				Hint: "no setting has this name; correct or remove it"})
+			hint = "did you mean " + meant + "?"
+		} else if inFamily(name, families) {
+			hint = "no setting has this name; " + begins(fields, name)
+		}
+		if hint != "" {
+			problems = append(problems, Problem{Setting: name, Got: Redacted, Want: "a setting that exists", Hint: hint})
 		}
 	}
 	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Setting, b.Setting) })
@@ -43,6 +45,29 @@ func familyOf(name string) string {
 		return ""
 	}
 	return name[:i-1]
+}
+
+// inFamily tells whether a name is a family's and a further word in the same style.
+func inFamily(name string, families map[string]bool) bool {
+	if strings.IndexFunc(name, unicode.IsLower) < 0 || letters(name) != strings.ToLower(name) {
+		return false
+	}
+	for family := range families {
+		if rest, ok := strings.CutPrefix(name, family); ok && rest != "" && unicode.IsUpper(rune(rest[0])) {
+			return true
+		}
+	}
+	return false
+}
+
+// begins names the setting that starts like name, or that name starts with.
+func begins(fields []field, name string) string {
+	for _, f := range fields {
+		if a, b := letters(f.Name), letters(name); strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
+			return "did you mean " + f.Name + "?"
+		}
+	}
+	return "correct or remove it"
 }
 
 // nearest finds the setting whose name, case and punctuation aside, is at most two slips away (one for a short name).
