@@ -102,7 +102,7 @@ func QueueFunc[T Versioned](name string, h func(context.Context, Message[T]) err
 					"requeue it under the release that knows it, or discard it", item.queue, err))
 			}
 			return h(ctx, Message[T]{Data: data, ID: item.id, DequeueCount: item.dequeueCount, Inserted: item.inserted,
-				Released: book.Released, Again: item.dequeueCount != 1 || !book.empty(), Lost: book.Lost, Manual: item.manual})
+				Released: book.Released, Again: item.dequeueCount != 1 || !book.empty(), Lost: item.lost, Manual: item.manual})
 		},
 	}
 }

@@ -152,6 +152,14 @@ func (b *bench) list(t *testing.T) map[string]any {
 	return l
 }
 
+func entries(list map[string]any, name string) []map[string]any {
+	var all []map[string]any
+	for _, e := range list[name].([]any) {
+		all = append(all, e.(map[string]any))
+	}
+	return all
+}
+
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	outcome := errors.New("unset")

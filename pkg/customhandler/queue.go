@@ -63,6 +63,7 @@ func (h *Handler) serveQueue(ctx context.Context, f Function, p payload, file fu
 	if settled, err := h.renew(ctx, a); settled || err != nil {
 		return err
 	}
+	item.lost = a.history().Lost
 	err = h.run(ctx, func(ctx context.Context) error { return h.runQueue(ctx, f, item) })
 	return h.enact(ctx, a, err)
 }

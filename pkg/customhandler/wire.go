@@ -68,6 +68,7 @@ type queueItem struct {
 	dequeueCount int    // 0 when unknown
 	inserted     time.Time
 	manual       bool
+	lost         int // earlier deliveries whose handler died, as far as known
 }
 
 // parseQueue reads a queue function's payload. binary is the binding's dataType in function.json.
