@@ -222,3 +222,24 @@ func minutes(t *testing.T, text string) int {
 	_, offset := at.Zone()
 	return offset / 60
 }
+
+// TestClocksChangeWhenTheHostsDo: the answers of both rest on the same time zone data.
+func TestClocksChangeWhenTheHostsDo(t *testing.T) {
+	t.Parallel()
+	type record struct {
+		Zone                      string
+		UTC                       time.Time
+		OffsetBefore, OffsetAfter int
+	}
+	for _, v := range vectors[record](t, "transitions.json") {
+		z, err := schedule.LoadZone(v.Zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, before := v.UTC.Add(-time.Second).In(z.Location()).Zone()
+		_, after := v.UTC.In(z.Location()).Zone()
+		if before != v.OffsetBefore || after != v.OffsetAfter {
+			t.Errorf("%s at %v: from %d to %d, want %d to %d", v.Zone, v.UTC, before, after, v.OffsetBefore, v.OffsetAfter)
+		}
+	}
+}

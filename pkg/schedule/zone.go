@@ -19,10 +19,15 @@ type Zone struct {
 // name ("Europe/Warsaw", exactly, as on Linux). What the host would silently read as UTC is an error here.
 func LoadZone(name string) (Zone, error) {
 	names, key := zoneNames(), strings.ToLower(name)
-	iana, known := name, names.iana[key]
-	if w, ok := names.windows[key]; ok && known != name {
+	iana := name
+	if w, ok := names.windows[key]; ok {
 		name, iana = w.name, w.iana
-	} else if known != "" && known != name {
+	}
+	switch known := names.iana[key]; known {
+	case "":
+	case name: // also UTC, which is a name in both
+		iana = name
+	default:
 		return Zone{}, fmt.Errorf("load time zone %q: unknown; did you mean %q?", name, known)
 	}
 	if iana == "" || iana == "Local" {
@@ -36,7 +41,7 @@ func LoadZone(name string) (Zone, error) {
 }
 
 // LoadZoneIn is LoadZone, except that a Windows name means the IANA zone that goes by it in a territory (ISO 3166, such as
-// CZ). Territories differ in the past of their clocks, rarely in the present.
+// CZ). Territories differ in the past of their clocks, rarely in the present. Where none is known, it is the zone's usual one.
 func LoadZoneIn(name, territory string) (Zone, error) {
 	if iana, ok := zoneNames().windows[strings.ToLower(name)].territories[territory]; ok {
 		name = iana
