@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nightshift-hq/nightshift/pkg/settings"
@@ -65,6 +66,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Server == "" {
 		return c, fmt.Errorf("connect to FTP server: no server named")
 	}
+	if strings.Contains(c.Server, "/") {
+		return c, fmt.Errorf("connect to FTP server %q: want a host name, or host:port", c.Server)
+	}
 	if c.Username == "" {
 		return c, fmt.Errorf("connect to FTP server %q: no user named", c.Server)
 	}
@@ -89,22 +93,16 @@ func setDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// host is the server's name without port, which is what its certificate must carry.
-func (c Config) host() string {
-	if host, _, err := net.SplitHostPort(c.Server); err == nil {
-		return host
+// split gives the server's name, which its certificate must carry, and its port.
+func (c Config) split() (host, port string) {
+	if host, port, err := net.SplitHostPort(c.Server); err == nil {
+		return host, port
 	}
-	return c.Server
-}
-
-func (c Config) address() string {
-	if _, _, err := net.SplitHostPort(c.Server); err == nil {
-		return c.Server
-	}
+	host = strings.Trim(c.Server, "[]")
 	if c.Security == Implicit {
-		return net.JoinHostPort(c.Server, "990")
+		return host, "990"
 	}
-	return net.JoinHostPort(c.Server, "21")
+	return host, "21"
 }
 
 // tlsConfig is made anew for each control connection: its data connections must resume that connection's own session
@@ -113,8 +111,9 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 	if c.Security == Cleartext {
 		return nil, nil
 	}
+	host, _ := c.split()
 	t := &tls.Config{
-		ServerName:         c.host(),
+		ServerName:         host,
 		MinVersion:         tls.VersionTLS12,
 		ClientSessionCache: tls.NewLRUClientSessionCache(0),
 	}

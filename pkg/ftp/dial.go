@@ -2,9 +2,7 @@ package ftp
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -79,7 +77,7 @@ func (c *Conn) greeting() error {
 		err = expect(reader, ftp.StatusReady)
 	}
 	if err != nil && isTimeout(err) {
-		e := &Error{Message: fmt.Sprintf("no greeting within %s", c.cfg.IdleTimeout), class: ErrTimeout, cause: err}
+		e := &Error{Message: fmt.Sprintf("no greeting within %s", c.cfg.IdleTimeout), class: ErrTimeout}
 		if c.cfg.Security == Explicit {
 			e.Hint = "a port that speaks TLS from the first byte (usually 990) does this: then set security to implicit"
 		}
@@ -149,10 +147,7 @@ func (d *dataConn) Close() error {
 }
 
 func connectFailure(what string, cfg Config, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return err
-	}
-	e := &Error{Message: what + ": " + err.Error(), class: ErrLost, cause: err}
+	e := &Error{Message: what + ": " + err.Error(), class: ErrLost}
 	if isTimeout(err) {
 		e.Message, e.class = fmt.Sprintf("%s: no connection within %s", what, cfg.ConnectTimeout), ErrTimeout
 		e.Hint = "check that no firewall is between (passive FTP also needs the server's range of data ports)"

@@ -28,7 +28,8 @@ var (
 	ErrLostLines   = errors.New("listing not understood")   // a line of a listing that could not be read
 )
 
-// Error is a failed operation.
+// Error is a failed operation. It wraps its class and, where the context ended the operation, the context's cause; never
+// what a socket said, since io.EOF would be taken for a good end and a timeout of the network for one of the context.
 type Error struct {
 	Op      string // what was tried: "connect", "log in", "list", "open", "read", ...
 	Path    string // on which file or folder, if any
@@ -86,7 +87,12 @@ func (c *Conn) failure(op, name string, err error) error {
 		return nil
 	}
 	var e *Error
-	if !errors.As(err, &e) {
+	known := errors.As(err, &e)
+	replied := replyOf(err) != nil || known && e.Code != 0
+	switch cause := context.Cause(c.ctx); {
+	case cause != nil && !replied:
+		e = &Error{Message: cause.Error(), cause: cause} // what the closed sockets say is only its echo
+	case !known:
 		e = c.explain(op, err)
 	}
 	e.Op, e.Path = op, name
@@ -112,9 +118,6 @@ func outOfStep(code int) bool {
 }
 
 func (c *Conn) explain(op string, err error) *Error {
-	if cause := context.Cause(c.ctx); cause != nil {
-		return &Error{Message: cause.Error(), cause: cause}
-	}
 	if reply := replyOf(err); reply != nil {
 		return judge(op, reply.Code, reply.Msg)
 	}
@@ -126,22 +129,22 @@ func (c *Conn) explain(op string, err error) *Error {
 	var protocol textproto.ProtocolError
 	switch {
 	case isTimeout(err):
-		return &Error{Message: fmt.Sprintf("%s: the server was silent for %s", asked, c.cfg.IdleTimeout), class: ErrTimeout, cause: err}
+		return &Error{Message: fmt.Sprintf("%s: the server was silent for %s", asked, c.cfg.IdleTimeout), class: ErrTimeout}
 	case errors.As(err, &record):
-		return &Error{Message: "the server does not speak TLS here", class: ErrLost, cause: err,
+		return &Error{Message: "the server does not speak TLS here", class: ErrLost,
 			Hint: "with implicit security the port must speak TLS from the first byte (usually 990); try explicit"}
 	case errors.As(err, &protocol):
-		return &Error{Message: fmt.Sprintf("%s: the answer is not FTP: %s", asked, err), cause: err}
+		return &Error{Message: fmt.Sprintf("%s: the answer is not FTP: %s", asked, err)}
 	case hungUp(err) && c.ctl.said(ftp.StatusNotAvailable):
 		return judge(op, c.ctl.reply.Code, c.ctl.reply.Msg) // the library tried another command after it
 	case errors.Is(err, io.EOF):
-		return &Error{Message: asked + ": the server closed the connection", class: ErrLost, cause: err}
+		return &Error{Message: asked + ": the server closed the connection", class: ErrLost}
 	case hungUp(err):
-		return &Error{Message: asked + ": " + err.Error(), class: ErrLost, cause: err}
+		return &Error{Message: asked + ": " + err.Error(), class: ErrLost}
 	case op == "log in" && c.ctl.reply.Code != 0:
 		return judge(op, c.ctl.reply.Code, c.ctl.reply.Msg)
 	}
-	return &Error{Message: asked + ": " + err.Error(), cause: err}
+	return &Error{Message: asked + ": " + err.Error()}
 }
 
 // hungUp tells a failure of the network, or of the other side, from one in what was said.

@@ -74,6 +74,9 @@ func tryFault(t *testing.T, o simftp.Options, config func(*ftp.Config), fault si
 	}
 	s.Script(fault)
 	failed := everything(t.Context(), cfg, data)
+	if errors.Is(failed, io.EOF) || errors.Is(failed, context.DeadlineExceeded) {
+		t.Errorf("%v may be taken for a good end or for the end of the context", failed)
+	}
 	s.Script()
 	if err := s.WriteFile("/in/a.bin", data, time.Time{}); err != nil {
 		t.Fatal(err)
@@ -159,6 +162,7 @@ func TestTransferFails(t *testing.T) {
 		{"550 of IIS for a file being written", simftp.Fault{Command: "RETR", Kind: simftp.Answer,
 			Reply: "550 The process cannot access the file because it is being used by another process."}, ftp.ErrBusy, "open"},
 		{"data promised, none sent", simftp.Fault{Command: "RETR", Kind: simftp.Answer, Reply: "226 done"}, nil, "open"},
+		{"MLSD announced, but not there", simftp.Fault{Command: "MLSD", Kind: simftp.Answer, Reply: "502 not implemented"}, ftp.ErrUnsupported, "list"},
 		{"listing, then 426", simftp.Fault{Command: "MLSD", Kind: simftp.Final, Reply: "426 aborted"}, ftp.ErrBusy, "list"},
 		{"listing refused", simftp.Fault{Command: "MLSD", Kind: simftp.Answer, Reply: "550 permission denied"}, ftp.ErrForbidden, "list"},
 		{"no listing now", simftp.Fault{Command: "MLSD", Kind: simftp.Answer, Reply: "450 busy"}, ftp.ErrBusy, "list"},
@@ -203,6 +207,48 @@ func TestOddButFine(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestBare550: after a 550 that could mean anything, the file's size tells whether it is there.
+func TestBare550(t *testing.T) {
+	t.Parallel()
+	s, config := startSim(t, simftp.Options{})
+	if err := s.WriteFile("/a.csv", nil, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Script(simftp.Fault{Command: "DELE", Kind: simftp.Answer, Reply: "550 Delete operation failed."},
+		simftp.Fault{Command: "RNFR", Kind: simftp.Answer, Reply: "550 RNFR command failed."})
+	c, err := ftp.Dial(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for name, want := range map[string]error{"a.csv": ftp.ErrForbidden, "b.csv": ftp.ErrNotFound} {
+		if err := c.Delete(t.Context(), name); !errors.Is(err, want) {
+			t.Errorf("delete %s: got %v, want %v", name, err, want)
+		}
+		if err := c.Rename(t.Context(), name, "c.csv"); !errors.Is(err, want) {
+			t.Errorf("rename %s: got %v, want %v", name, err, want)
+		}
+	}
+	s.Script(simftp.Fault{Command: "DELE", Kind: simftp.Answer, Reply: "550 Delete operation failed."},
+		simftp.Fault{Command: "SIZE", Kind: simftp.Die})
+	if err := c.Delete(t.Context(), "a.csv"); !errors.Is(err, ftp.ErrLost) {
+		t.Errorf("got %v, want ErrLost: nobody knows whether the file is there", err)
+	}
+}
+
+func TestBogusPassiveAddress(t *testing.T) {
+	t.Parallel()
+	s, config := startSim(t, simftp.Options{PassiveHost: "10.9.8.7"})
+	config.DisableEPSV = true
+	data := noise(1000)
+	if err := s.WriteFile("/in/a.bin", data, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := everything(t.Context(), config, data); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -19,7 +19,6 @@ package ftp
 
 import (
 	"context"
-	"errors"
 	"path"
 	"strings"
 	"time"
@@ -90,7 +89,7 @@ func (c *Conn) connect() error {
 	if tlsConfig != nil {
 		options = append(options, ftp.DialWithTLS(tlsConfig)) // makes Login send PBSZ and PROT P
 	}
-	c.lib, err = ftp.Dial(c.cfg.address(), options...)
+	c.lib, err = ftp.Dial(net.JoinHostPort(c.cfg.split()), options...)
 	return err
 }
 
@@ -213,18 +212,21 @@ func (c *Conn) MakeDir(ctx context.Context, dir string) error {
 // presence settles what a bare 550 leaves open: vsftpd, among others, answers "operation failed" alike for a file
 // that is missing and for one that may not be touched.
 func (c *Conn) presence(name string, err error) error {
-	if reply := replyOf(err); reply == nil || reply.Code != ftp.StatusFileUnavailable || saysMissing(reply.Msg) {
+	reply := replyOf(err)
+	if reply == nil || reply.Code != ftp.StatusFileUnavailable {
 		return err
 	}
-	if _, sizeErr := c.lib.FileSize(c.abs(name)); sizeErr != nil {
-		return err
+	e := judge("", reply.Code, reply.Msg)
+	if e.class != ErrNotFound || saysMissing(reply.Msg) {
+		return e
 	}
-	failed := c.failure("", "", err)
-	var e *Error
-	if errors.As(failed, &e) && e.class == ErrNotFound {
+	_, sizeErr := c.lib.FileSize(c.abs(name))
+	if sizeErr == nil {
 		e.class = ErrForbidden
+	} else if replyOf(sizeErr) == nil {
+		return sizeErr // the connection is gone, and with it the answer
 	}
-	return failed
+	return e
 }
 
 // Ping asks the server for a sign of life.

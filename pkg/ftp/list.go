@@ -1,7 +1,6 @@
 package ftp
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -64,6 +63,11 @@ func (c *Conn) List(ctx context.Context, dir string) ([]Entry, error) {
 func (c *Conn) listHere() ([]Entry, error) {
 	if c.lib.IsTimePreciseInList() {
 		text, err := c.fetchListing(c.listLines)
+		if unsupported(err) {
+			reply := replyOf(err)
+			return nil, &Error{Code: reply.Code, Message: reply.Msg, class: ErrUnsupported,
+				Hint: "the server announces MLSD but does not have it: disable MLSD"}
+		}
 		return parseMLSD(text), err
 	}
 	entries, missing, err := c.listAndCheck()
@@ -131,12 +135,12 @@ func (c *Conn) fetchListing(command func() error) (string, error) {
 // library's parsers drop what they do not understand.
 type listing struct {
 	net.Conn
-	text bytes.Buffer
+	text strings.Builder
 	err  error
 }
 
 func (l *listing) Read([]byte) (int, error) {
-	n, err := l.text.ReadFrom(io.LimitReader(l.Conn, maxListing))
+	n, err := io.Copy(&l.text, io.LimitReader(l.Conn, maxListing))
 	if err == nil && n == maxListing {
 		err = &Error{Message: fmt.Sprintf("the listing is longer than %d MiB", maxListing>>20)}
 	}

@@ -106,7 +106,7 @@ func (t *transfer) finish(readErr error) {
 	if readErr != io.EOF && isTimeout(readErr) {
 		t.conn.wires.cut() // no second wait on the control connection
 		t.response.Close()
-		t.settle(&Error{Message: fmt.Sprintf("no data within %s, after %d bytes", t.conn.cfg.IdleTimeout, t.got), class: ErrTimeout, cause: readErr})
+		t.settle(&Error{Message: fmt.Sprintf("no data within %s, after %d bytes", t.conn.cfg.IdleTimeout, t.got), class: ErrTimeout})
 		return
 	}
 	err := accept(t.response.Close())

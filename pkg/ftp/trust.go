@@ -35,7 +35,7 @@ func (c Config) trust(t *tls.Config) error {
 	}
 	pem, err := os.ReadFile(c.CAFile)
 	if err != nil {
-		return &Error{Message: "read the CA file: " + err.Error(), class: ErrCert, cause: err}
+		return &Error{Message: "read the CA file: " + err.Error(), class: ErrCert}
 	}
 	t.RootCAs = x509.NewCertPool()
 	if !t.RootCAs.AppendCertsFromPEM(pem) {
@@ -105,7 +105,7 @@ func (c Config) certFailure(err error) *Error {
 	case errors.As(err, &unknown):
 		e.Hint = "if this is the right server, name its authority's PEM file as CA file, or set the pin " + PinOf(cert)
 	case errors.As(err, &name):
-		e.Hint = fmt.Sprintf("name the server as its certificate does instead of %q, or set the pin %s", c.host(), PinOf(cert))
+		e.Hint = fmt.Sprintf("name the server as its certificate does instead of %q, or set the pin %s", name.Host, PinOf(cert))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		e.Hint = "have the certificate renewed; until then the pin " + PinOf(cert) + " accepts exactly this key"
 	default:

@@ -107,6 +107,7 @@ func TestTrustThatIsMisconfigured(t *testing.T) {
 		"not the SHA-256":      func(c *ftp.Config) { c.Pin = "deadbeef" },
 		"unknown security":     func(c *ftp.Config) { c.Security = "starttls" },
 		"no server":            func(c *ftp.Config) { c.Server = "" },
+		"host:port":            func(c *ftp.Config) { c.Server = "ftp://127.0.0.1/in" },
 		"no user":              func(c *ftp.Config) { c.Username = "" },
 	} {
 		config := config

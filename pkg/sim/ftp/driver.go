@@ -21,7 +21,7 @@ func (d *driver) GetSettings() (*ftpserver.Settings, error) {
 	return &ftpserver.Settings{
 		Listener:            &listener{d.listener, d.Server},
 		Banner:              "Nightshift FTP simulator",
-		PublicHost:          "127.0.0.1",
+		PublicHost:          d.options.PassiveHost,
 		DisableMLSD:         d.options.NoMLSD,
 		DisableMLST:         d.options.NoMLSD,
 		DisableActiveMode:   true,

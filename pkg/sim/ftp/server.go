@@ -34,6 +34,7 @@ type Options struct {
 	RequireReuse bool // refuse data connections that do not resume a TLS session
 	Certificate  Certificate
 
+	PassiveHost    string         // address that PASV gives; default 127.0.0.1
 	NoMLSD         bool           // LIST only
 	Zone           *time.Location // of the times in LIST; default UTC
 	MaxConnections int            // more get a 421; 0 means no limit
@@ -76,6 +77,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.Username == "" {
 		o.Username, o.Password = "user", "password"
+	}
+	if o.PassiveHost == "" {
+		o.PassiveHost = "127.0.0.1"
 	}
 	if o.Zone == nil {
 		o.Zone = time.UTC
