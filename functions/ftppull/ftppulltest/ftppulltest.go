@@ -48,6 +48,8 @@ type World struct {
 	Files *storage.Container
 	State *storage.Container
 	Queue *storage.Queue
+
+	account *storage.Account
 }
 
 // New makes a world whose storage is reached by the connection string.
@@ -63,7 +65,7 @@ func New(tb testing.TB, connection string, options simftp.Options) *World {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(account.Close)
-	w := &World{FTP: server}
+	w := &World{FTP: server, account: account}
 	w.Pool = w.Client(tb, "password")
 	suffix := strings.ToLower(rand.Text())[:12]
 	w.Files = account.Container("files-" + suffix)
@@ -159,6 +161,21 @@ func (w *World) Batches(tb testing.TB) []drop.Batch {
 			if err := w.Queue.Delete(tb.Context(), m); err != nil {
 				tb.Fatal(err)
 			}
+		}
+	}
+}
+
+// ExpectEmpty fails the test unless the queue is empty or does not exist.
+func (w *World) ExpectEmpty(tb testing.TB, queue string) {
+	tb.Helper()
+	n, err := w.account.Queue(queue).Len(tb.Context())
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		tb.Fatal(err)
+	}
+	if n > 0 {
+		messages, _ := w.account.Queue(queue).Peek(tb.Context(), 32)
+		for _, m := range messages {
+			tb.Errorf("in %s: %s", queue, m.Body)
 		}
 	}
 }
