@@ -142,54 +142,64 @@ func (h *Handler) queueFiles() []functionFile {
 	return files
 }
 
-// maxSearch bounds how many messages of a poison queue are looked through for an id.
+// maxSearch bounds how many messages of a poison queue are looked through.
 const maxSearch = 10_000
 
-// takePoisoned calls act for the poison messages that match, and puts all others back.
-func (h *Handler) takePoisoned(ctx context.Context, match func(poisoned) bool, act func(context.Context, functionFile, poisoned) error) (int, error) {
-	acted := 0
-	for _, file := range h.queueFiles() {
-		n, err := h.searchPoison(ctx, file, match, act)
-		acted += n
-		if err != nil {
-			return acted, err
-		}
-	}
-	return acted, nil
+// search goes through the poison queues: it acts on the messages that match and puts all others back.
+type search struct {
+	match func(poisoned) bool
+	act   func(context.Context, functionFile, poisoned) error
+	one   bool // end with the first match
+	acted int
 }
 
-func (h *Handler) searchPoison(ctx context.Context, file functionFile, match func(poisoned) bool, act func(context.Context, functionFile, poisoned) error) (acted int, err error) {
-	q := h.app.Storage.Queue(file.trigger.queue + poisonSuffix)
-	var others []storage.Message
-	defer func() {
-		for _, m := range others {
-			if _, hideErr := q.Hide(ctx, m, 0); hideErr != nil && err == nil {
-				Log(ctx).Warn("poison message stays hidden for a minute", "error", hideErr)
-			}
+func (h *Handler) searchPoisoned(ctx context.Context, s *search) error {
+	for _, file := range h.queueFiles() {
+		if err := s.in(ctx, file, h.app.Storage.Queue(file.trigger.queue+poisonSuffix)); err != nil {
+			return err
 		}
-	}()
+		if s.one && s.acted > 0 {
+			break
+		}
+	}
+	return nil
+}
+
+func (s *search) in(ctx context.Context, file functionFile, q *storage.Queue) error {
+	var others []storage.Message
+	defer func() { putBack(context.WithoutCancel(ctx), q, others) }()
 	for seen := 0; seen < maxSearch; {
 		batch, err := q.Receive(ctx, 32, time.Minute)
-		if err != nil {
-			return acted, err
-		}
-		if len(batch) == 0 {
-			return acted, nil
+		if err != nil || len(batch) == 0 {
+			return err
 		}
 		seen += len(batch)
-		for _, m := range batch {
+		for i, m := range batch {
 			p := newPoisoned(file, q, m)
-			if !match(p) {
+			if !s.match(p) {
 				others = append(others, m)
 				continue
 			}
-			if err := act(ctx, file, p); err != nil {
-				return acted, err
+			if err := s.act(ctx, file, p); err != nil {
+				others = append(others, batch[i:]...)
+				return err
 			}
-			acted++
+			if s.acted++; s.one {
+				others = append(others, batch[i+1:]...)
+				return nil
+			}
 		}
 	}
-	return acted, nil
+	return nil
+}
+
+// putBack makes received messages visible again. One that cannot be comes back by itself after a minute.
+func putBack(ctx context.Context, q *storage.Queue, messages []storage.Message) {
+	for _, m := range messages {
+		if _, err := q.Hide(ctx, m, 0); err != nil && !errors.Is(err, storage.ErrNotFound) {
+			Log(ctx).Warn("poison message stays hidden for a minute", "error", err)
+		}
+	}
 }
 
 // requeuePoisoned gives a message fresh tries: on its queue first, out of the poison queue and its reason last.

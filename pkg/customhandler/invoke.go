@@ -314,35 +314,42 @@ func (h *Handler) discardByHand(ctx context.Context, id string) (any, error) {
 	if !errors.Is(err, errUnknownID) {
 		return nil, err
 	}
-	n, err := h.takePoisoned(ctx, func(p poisoned) bool { return p.id == id }, func(ctx context.Context, file functionFile, p poisoned) error {
+	s := &search{one: true, match: func(p poisoned) bool { return p.id == id }, act: func(ctx context.Context, file functionFile, p poisoned) error {
 		if err := h.removePoisoned(ctx, p); err != nil {
 			return err
 		}
 		Log(ctx).Warn("poisoned message discarded", "id", id, "of", file.name, "message", shown(p.body, maxValue/2))
 		return nil
-	})
-	if err == nil && n == 0 {
-		err = errUnknownID
+	}}
+	if err := h.searchPoisoned(ctx, s); err != nil {
+		return nil, err
 	}
-	return map[string]any{"discarded": id, "messages": n}, err
+	if s.acted == 0 {
+		return nil, errUnknownID
+	}
+	return map[string]any{"discarded": id, "messages": s.acted}, nil
 }
 
 // requeueByHand gives poisoned messages fresh tries: the one with the id, or all that were poisoned before now.
 func (h *Handler) requeueByHand(ctx context.Context, id string) (any, error) {
 	now := time.Now()
-	n, err := h.takePoisoned(ctx, func(p poisoned) bool {
-		return p.id == id || id == "all" && p.message.Inserted.Before(now)
-	}, func(ctx context.Context, file functionFile, p poisoned) error {
+	s := &search{one: id != "all", match: func(p poisoned) bool { return p.id == id }, act: func(ctx context.Context, file functionFile, p poisoned) error {
 		if err := h.requeuePoisoned(ctx, file, p); err != nil {
 			return err
 		}
 		Log(ctx).Info("poisoned message requeued", "id", p.id, "of", file.name)
 		return nil
-	})
-	if err == nil && n == 0 && id != "all" {
-		err = errUnknownID
+	}}
+	if !s.one {
+		s.match = func(p poisoned) bool { return p.message.Inserted.Before(now) }
 	}
-	return map[string]any{"requeued": id, "messages": n}, err
+	if err := h.searchPoisoned(ctx, s); err != nil {
+		return nil, err
+	}
+	if s.one && s.acted == 0 {
+		return nil, errUnknownID
+	}
+	return map[string]any{"requeued": id, "messages": s.acted}, nil
 }
 
 // shown is a message's body as an operator can read it.
