@@ -3,6 +3,7 @@ package schedule
 import (
 	"math"
 	"math/bits"
+	"sort"
 	"time"
 )
 
@@ -10,9 +11,64 @@ const (
 	forever      = math.MaxInt64
 	lastSecond   = 253402300799 // 9999-12-31T23:59:59Z
 	secondsInDay = 86400
-	// leapYears is longer than the longest wait of a date with a day of the week: 29 February, across 2100.
+	// searchYears is more than the longest wait for a date on a day of the week: 29 February on a Monday, from 2072 to 2112.
 	searchYears = 41
 )
+
+// Next is the first occurrence after the given time, in the zone; the zero time if there is none before the year 10000.
+// Fractions of a second of after are dropped first. A TimeSpan is added to after as it is; only then, and if Validate
+// refuses the schedule, may Next not be later than after. Next does not allocate.
+func (s Schedule) Next(after time.Time, zone *time.Location) time.Time {
+	if s.kind == TimeSpan {
+		next, ok := s.span.addTo(after)
+		if !ok {
+			return time.Time{}
+		}
+		return next.In(zone)
+	}
+	at := after.Unix()
+	for {
+		p := periodAt(at+1, zone)
+		if next, ok := p.next(&s, at); ok {
+			if next > lastSecond {
+				return time.Time{}
+			}
+			return time.Unix(next, 0).In(zone)
+		}
+		match, ok := s.nextWall(at + p.offset)
+		if !ok || p.end == forever {
+			return time.Time{}
+		}
+		if p.end-at > secondsInDay {
+			// What the clock shows again after this period it did not show before at, so nothing comes before match.
+			at = max(p.end-1, match-secondsInDay)
+		} else {
+			at = p.end - 1
+		}
+	}
+}
+
+// Previous is the last occurrence at or before the given time; the zero time if there is none in the 41 years before it,
+// or if the schedule is a TimeSpan, which is bound to no clock.
+func (s Schedule) Previous(atOrBefore time.Time, zone *time.Location) time.Time {
+	if s.kind == TimeSpan {
+		return time.Time{}
+	}
+	at := atOrBefore.Unix()
+	due := func(from int64) bool {
+		next := s.Next(time.Unix(from, 0), zone)
+		return !next.IsZero() && next.Unix() <= at
+	}
+	back := int64(1)
+	for !due(at - back) {
+		if back *= 2; back > 2*searchYears*366*secondsInDay {
+			return time.Time{}
+		}
+	}
+	// The later one looks from, the later is the next occurrence: find the last place from which one is due.
+	n := sort.Search(int(back), func(i int) bool { return !due(at - back + int64(i)) })
+	return s.Next(time.Unix(at-back+int64(n)-1, 0), zone)
+}
 
 // A wall is the reading of a clock: the seconds from 1970-01-01 00:00:00 on that clock.
 type wall = int64

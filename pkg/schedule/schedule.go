@@ -3,9 +3,7 @@ package schedule
 import (
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
-	"time"
 )
 
 // Kind says which of its two languages a schedule is written in.
@@ -119,60 +117,4 @@ func (s Schedule) Monitored() bool {
 		return s.span >= ticksPerMinute
 	}
 	return s.sets[second]&(s.sets[second]-1) == 0
-}
-
-// Next is the first occurrence after the given time, in the zone; the zero time if there is none before the year 10000.
-// Fractions of a second of after are dropped first. A TimeSpan is added to after as it is; only then, and if Validate
-// refuses the schedule, may Next not be later than after. Next does not allocate.
-func (s Schedule) Next(after time.Time, zone *time.Location) time.Time {
-	if s.kind == TimeSpan {
-		next, ok := s.span.addTo(after)
-		if !ok {
-			return time.Time{}
-		}
-		return next.In(zone)
-	}
-	at := after.Unix()
-	for {
-		p := periodAt(at+1, zone)
-		if next, ok := p.next(&s, at); ok {
-			if next > lastSecond {
-				break
-			}
-			return time.Unix(next, 0).In(zone)
-		}
-		match, ok := s.nextWall(at + p.offset)
-		if !ok || p.end == forever {
-			break
-		}
-		skip := p.end - 1
-		if p.end-at > secondsInDay {
-			// Whatever the clock shows again after this period is still to come, so nothing matches before match.
-			skip = max(skip, match-secondsInDay)
-		}
-		at = skip
-	}
-	return time.Time{}
-}
-
-// Previous is the last occurrence at or before the given time; the zero time if there is none in the 41 years before it,
-// or if the schedule is a TimeSpan, which is bound to no clock.
-func (s Schedule) Previous(atOrBefore time.Time, zone *time.Location) time.Time {
-	if s.kind == TimeSpan {
-		return time.Time{}
-	}
-	at := atOrBefore.Unix()
-	due := func(from int64) bool {
-		next := s.Next(time.Unix(from, 0), zone)
-		return !next.IsZero() && next.Unix() <= at
-	}
-	back := int64(1)
-	for !due(at - back) {
-		if back *= 2; back > 2*searchYears*366*secondsInDay {
-			return time.Time{}
-		}
-	}
-	// The later one looks from, the later is the next occurrence: find the last place from which one is due.
-	n := sort.Search(int(back), func(i int) bool { return !due(at - back + int64(i)) })
-	return s.Next(time.Unix(at-back+int64(n)-1, 0), zone)
 }

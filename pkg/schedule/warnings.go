@@ -24,6 +24,8 @@ func (s Schedule) Validate() error {
 	return nil
 }
 
+const tooOften = "it runs more than once a minute: the host then keeps no record of the timer and makes up for no missed run"
+
 // Warnings say in plain words where the schedule does something else than it seems to say. Most schedules have none.
 func (s Schedule) Warnings() (warnings []string) {
 	note := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
@@ -41,20 +43,21 @@ func (s Schedule) Warnings() (warnings []string) {
 	if s.sets[day] != fields[day].all() && s.sets[weekday] != fields[weekday].all() {
 		note("day of month and day of week are both given: it runs only on days that are both")
 	}
-	if !s.short && s.sets[second]&(s.sets[second]-1) != 0 {
-		note("it runs more than once a minute: the host then keeps no record of the timer and makes up for no missed run")
+	if !s.Monitored() {
+		note(tooOften)
 	}
 	return warnings
 }
 
 func (s Schedule) noteSpan(note func(string, ...any)) {
-	text := strings.Trim(strings.TrimSpace(s.text), "-")
-	plain := !strings.ContainsAny(text, ":.")
-	if span := max(s.span, -s.span); plain && span != 0 || span >= ticksPerDay && !strings.Contains(text, ".") && strings.Count(text, ":") == 2 {
-		note("%q is %s days; for hours or minutes write for example 1.00:00:00 (a day) or 00:05:00 (five minutes)",
-			s.text, strings.TrimPrefix(fmt.Sprint(int64(span/ticksPerDay)), "-"))
+	text := strings.TrimSpace(s.text)
+	days := max(s.span, -s.span) / ticksPerDay
+	number := !strings.ContainsAny(text, ":.")                               // 5
+	shifted := strings.Count(text, ":") == 2 && !strings.Contains(text, ".") // 24:00:00, read as days:hours:minutes
+	if days > 0 && (number || shifted) {
+		note("%q is %d days; for hours or minutes write for example 1.00:00:00 (a day) or 00:05:00 (five minutes)", s.text, days)
 	}
 	if s.span > 0 && s.span < ticksPerMinute {
-		note("it runs more than once a minute: the host then keeps no record of the timer and makes up for no missed run")
+		note(tooOften)
 	}
 }
