@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,16 +20,30 @@ import (
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-var emulator *azurite.Server
+// emulator starts the storage emulator when the first test needs it; fuzzing does not.
+func emulator(tb testing.TB) *azurite.Server {
+	tb.Helper()
+	s, err := startOnce()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+var (
+	running   atomic.Pointer[azurite.Server]
+	startOnce = sync.OnceValues(func() (*azurite.Server, error) {
+		s, err := azurite.Start(context.Background(), azurite.Options{})
+		running.Store(s)
+		return s, err
+	})
+)
 
 func TestMain(m *testing.M) {
-	var err error
-	if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	code := m.Run()
-	emulator.Stop()
+	if s := running.Load(); s != nil {
+		s.Stop()
+	}
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -51,7 +66,7 @@ type count struct{ N int }
 func TestNoIncrementIsLost(t *testing.T) {
 	t.Parallel()
 	const writers, each = 8, 10
-	s := cursor.Open[count](containerAt(t, emulator.ConnectionString()), "job", 1)
+	s := cursor.Open[count](containerAt(t, emulator(t).ConnectionString()), "job", 1)
 	var all sync.WaitGroup
 	for range writers {
 		all.Go(func() {

@@ -22,7 +22,7 @@ type room struct {
 
 func newRoom(t *testing.T) room {
 	t.Helper()
-	proxy, err := storagefault.Start(emulator.ConnectionString())
+	proxy, err := storagefault.Start(emulator(t).ConnectionString())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestUnreadableRecordsAreErrorsAndStay(t *testing.T) {
 
 func TestBigRecordsAreCompressed(t *testing.T) {
 	t.Parallel()
-	c, ctx := containerAt(t, emulator.ConnectionString()), t.Context()
+	c, ctx := containerAt(t, emulator(t).ConnectionString()), t.Context()
 	s := cursor.Open[map[string]int](c, "big", 3)
 	for _, entries := range []int{10, 10_000, 20} {
 		want := map[string]int{}

@@ -1,6 +1,8 @@
 package settings
 
 import (
+	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/nightshift-hq/nightshift/pkg/schedule"
@@ -20,16 +22,36 @@ type Storage struct {
 
 // Problems tells whether the settings name an account that can be opened.
 func (s Storage) Problems() Problems {
-	switch {
-	case !s.ConnectionString.IsZero():
+	if !s.ConnectionString.IsZero() {
 		return nil
-	case s.AccountName == "" && (s.BlobServiceURI == "" || s.QueueServiceURI == ""):
+	}
+	if s.AccountName == "" && (s.BlobServiceURI == "" || s.QueueServiceURI == "") {
 		return Problems{{Setting: "AzureWebJobsStorage", Want: "a storage connection string, or AzureWebJobsStorage__accountName instead",
 			Example: "UseDevelopmentStorage=true"}}
-	case s.Credential != "" && !strings.EqualFold(s.Credential, "managedidentity"):
-		return Problems{{Setting: "AzureWebJobsStorage__credential", Got: s.Credential, Want: "managedidentity", Example: "managedidentity"}}
 	}
-	return nil
+	var problems Problems
+	check := func(ok bool, setting, got, want, example string) {
+		if got != "" && !ok {
+			problems = append(problems, Problem{Setting: setting, Got: got, Want: want, Example: example})
+		}
+	}
+	check(accountName.MatchString(s.AccountName), "AzureWebJobsStorage__accountName", s.AccountName,
+		"a storage account's name: 3 to 24 lower-case letters and digits", "nightshiftfiles")
+	check(secure(s.BlobServiceURI), "AzureWebJobsStorage__blobServiceUri", s.BlobServiceURI,
+		"an https address", "https://nightshiftfiles.blob.core.windows.net")
+	check(secure(s.QueueServiceURI), "AzureWebJobsStorage__queueServiceUri", s.QueueServiceURI,
+		"an https address", "https://nightshiftfiles.queue.core.windows.net")
+	check(strings.EqualFold(s.Credential, "managedidentity"), "AzureWebJobsStorage__credential", s.Credential,
+		"managedidentity", "managedidentity")
+	return problems
+}
+
+var accountName = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
+
+// secure tells whether an address may be sent an identity's token.
+func secure(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.RawQuery == ""
 }
 
 // Common are the settings that every app has.

@@ -78,17 +78,22 @@ func (a *Account) fill(r io.Reader) (block, error) {
 
 // uploadBlocks runs three stages at once: read, hash the whole, and send blocks.
 func (c *Container) uploadBlocks(ctx context.Context, name string, first block, r io.Reader, cond Cond, meta Meta) (Properties, Sums, error) {
-	sender := newSender(ctx, c, name)
+	sending, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sender := newSender(sending, c, name)
 	readErr := sender.sendAll(first, r)
+	if readErr != nil {
+		cancel() // what is still on its way is for nothing
+	}
 	sums := sender.whole.finish()
 	sendErr := sender.group.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return Properties{}, Sums{}, fmt.Errorf("upload %s: %w", c.blob(name), context.Cause(ctx))
-	case sendErr != nil:
-		return Properties{}, Sums{}, sendErr
 	case readErr != nil:
 		return Properties{}, Sums{}, fmt.Errorf("upload %s: %w", c.blob(name), readErr)
+	case sendErr != nil:
+		return Properties{}, Sums{}, sendErr
 	}
 	meta.MD5 = sums.MD5[:]
 	p, err := c.Commit(ctx, name, sender.ids, cond, withHash(meta, sums.SHA256[:]))

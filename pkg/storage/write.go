@@ -20,7 +20,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 )
 
-// Write stores data as a blob in one request. At most 64 MiB: use Upload for what may be bigger.
+// Write stores data as a blob in one request. It is meant for small data: Upload streams what may be bigger.
 func (c *Container) Write(ctx context.Context, name string, data []byte, cond Cond, meta Meta) (Properties, error) {
 	sum := sha256.Sum256(data)
 	return c.put(ctx, name, data, cond, withHash(meta, sum[:]))
