@@ -121,7 +121,10 @@ func newTransport() *http.Transport {
 }
 
 func identity(clientID string, client policy.ClientOptions) (azcore.TokenCredential, error) {
-	o := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: policy.ClientOptions{Transport: client.Transport}}
+	// The SDK's own choice would keep somebody without any identity waiting for more than a minute.
+	o := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: policy.ClientOptions{Transport: client.Transport, Retry: policy.RetryOptions{
+		MaxRetries: client.Retry.MaxRetries, RetryDelay: client.Retry.RetryDelay, MaxRetryDelay: client.Retry.MaxRetryDelay,
+	}}}
 	if clientID != "" {
 		o.ID = azidentity.ClientID(clientID)
 	}

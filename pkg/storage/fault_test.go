@@ -67,7 +67,7 @@ func (r room) upload(name, text string, cond storage.Cond) error {
 	return err
 }
 
-var big = strings.Repeat("0123456789abcdef", (3*block+1600)/16)
+var blocks = strings.Repeat("0123456789abcdef", (3*block+1600)/16)
 
 // writes are all calls that change something: each is broken twice, once before and once after it was stored.
 var writes = []struct {
@@ -95,11 +95,11 @@ var writes = []struct {
 		func(r room) error { return r.upload("x", "small", storage.Cond{New: true}) },
 		func(r room) { r.holds("x", "small") }},
 	{"upload blocks", "Put Block",
-		func(r room) error { return r.upload("x", big, storage.Cond{New: true}) },
-		func(r room) { r.holds("x", big) }},
+		func(r room) error { return r.upload("x", blocks, storage.Cond{New: true}) },
+		func(r room) { r.holds("x", blocks) }},
 	{"upload and commit", "Put Block List",
-		func(r room) error { return r.upload("x", big, storage.Cond{New: true}) },
-		func(r room) { r.holds("x", big) }},
+		func(r room) error { return r.upload("x", blocks, storage.Cond{New: true}) },
+		func(r room) { r.holds("x", blocks) }},
 	{"stage and commit", "Put Block List",
 		func(r room) error {
 			if err := errors.Join(r.c.Stage(r.Context(), "x", "b", []byte("2")), r.c.Stage(r.Context(), "x", "a", []byte("1"))); err != nil {

@@ -150,7 +150,7 @@ func TestConditions(t *testing.T) {
 		"delete another version":  func() error { return c.Delete(ctx, "x", storage.Cond{ETag: first}) },
 		"commit blocks of nobody": func() error { _, err := c.Commit(ctx, "y", []string{"a"}, storage.Cond{}, storage.Meta{}); return err },
 		"upload although it exists": func() error {
-			_, _, err := c.Upload(ctx, "x", strings.NewReader(big), storage.Cond{New: true}, storage.Meta{})
+			_, _, err := c.Upload(ctx, "x", strings.NewReader(blocks), storage.Cond{New: true}, storage.Meta{})
 			return err
 		},
 		"write without the lease": func() error { return leased(ctx, c) },
@@ -323,7 +323,7 @@ func TestCancelledCallsSayWhy(t *testing.T) {
 	hang := r.proxy.Inject(storagefault.Fault{Match: storagefault.Write, Effect: storagefault.Hang()})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() { <-hang.Hit(); cancel(why) }()
-	_, _, err := r.c.Upload(ctx, "x", strings.NewReader(big), storage.Cond{}, storage.Meta{})
+	_, _, err := r.c.Upload(ctx, "x", strings.NewReader(blocks), storage.Cond{}, storage.Meta{})
 	if !errors.Is(err, why) || errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
