@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/nightshift-hq/nightshift/pkg/customhandler"
 	"github.com/nightshift-hq/nightshift/pkg/settings"
 )
@@ -29,8 +27,6 @@ func environ(otherwise ...string) []string {
 	}
 	return append(least, otherwise...)
 }
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEveryFunctionHasItsTriggerAndTheReverse(t *testing.T) {
 	t.Parallel()
