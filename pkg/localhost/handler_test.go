@@ -1,12 +1,14 @@
 package localhost
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -23,10 +25,45 @@ import (
 const asHandler = "LOCALHOST_TEST_HANDLER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asHandler) != "" {
+	switch {
+	case os.Getenv(asHost) != "":
+		os.Exit(runTestHost())
+	case os.Getenv(asHandler) != "":
 		os.Exit(runTestHandler())
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// asHost makes the test binary a host, for tests that kill it: its value is the app root.
+const asHost = "LOCALHOST_TEST_HOST"
+
+func runTestHost() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	root := os.Getenv(asHost)
+	os.Unsetenv(asHost)
+	err := Run(ctx, Options{Roots: []string{root}, Environ: append(os.Environ(), asHandler+"=1"), Address: "127.0.0.1:0",
+		Out: os.Stdout, HandlerGrace: 100 * time.Millisecond})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func startHostProcess(t *testing.T, root string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := exec.Command(exe)
+	host.Env = append(os.Environ(), asHost+"="+root)
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { host.Process.Kill() })
+	return host
 }
 
 // script is control.json in the app root: the same form that the recordings use.
@@ -40,6 +77,7 @@ type script struct {
 	} `json:"startup"`
 	Replies map[string]scriptedReplies `json:"replies"`
 	OnTerm  string                     `json:"onterm"` // ignore
+	OnUSR1  *int                       `json:"usr1_exit"`
 }
 
 // scriptedReplies is one reply or a list, whose last goes on for ever.
@@ -98,6 +136,11 @@ func runTestHandler() int {
 	time.Sleep(time.Duration(h.script.Startup.Delay * float64(time.Second)))
 	if h.script.OnTerm == "ignore" {
 		signal.Ignore(syscall.SIGTERM)
+	}
+	if h.script.OnUSR1 != nil {
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGUSR1)
+		go func() { <-asked; os.Exit(*h.script.OnUSR1) }()
 	}
 	switch h.script.Startup.Mode {
 	case "exit":

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azqueue/v2"
-
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
 )
 
 // patience bounds every wait of these tests; it is long because the machine may be busy.
@@ -227,17 +225,16 @@ func (a *testApp) run(name, body string) answer {
 // withStorage gives the app an emulator of its own and returns its queue client.
 func (a *testApp) withStorage() *azqueue.ServiceClient {
 	a.t.Helper()
-	server, err := azurite.Start(context.Background(), azurite.Options{})
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.t.Cleanup(server.Stop)
-	a.opts.Environ = append(a.opts.Environ, "AzureWebJobsStorage="+server.ConnectionString(), "AzureFunctionsWebHost__hostid=test")
+	return a.useStorage(sharedStorage(a.t))
+}
+
+func queuesOf(t *testing.T, environ []string) *azqueue.ServiceClient {
+	t.Helper()
 	transport := &http.Transport{}
-	a.t.Cleanup(transport.CloseIdleConnections)
-	client, err := newEnvironment(a.opts.Environ).queueService(defaultConnection, transport)
+	t.Cleanup(transport.CloseIdleConnections)
+	client, err := newEnvironment(environ).queueService(defaultConnection, transport)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return client
 }

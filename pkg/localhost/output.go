@@ -2,12 +2,11 @@ package localhost
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"encoding/base64"
 
 	"github.com/nightshift-hq/nightshift/pkg/localhost/internal/netjson"
 )
@@ -57,7 +56,7 @@ func (q queueOptions) messageText(body []byte) (string, error) {
 	if !q.raw {
 		return base64.StdEncoding.EncodeToString(body), nil
 	}
-	text := strings.ToValidUTF8(string(body), "\ufffd")
+	text := toUTF8(body)
 	for _, r := range text {
 		if r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff {
 			return "", errors.New("the message has characters that a queue cannot hold; use messageEncoding base64")

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/nightshift-hq/nightshift/pkg/localhost/internal/netjson"
 )
@@ -162,8 +163,16 @@ func decodeBase64(text string) ([]byte, bool) {
 	return body, err == nil
 }
 
-// decodeText is .NET's reading of bytes as UTF-8: a byte order mark goes, what is no UTF-8 becomes U+FFFD.
+// decodeText is .NET's reading of a stream as UTF-8: a byte order mark goes, and see toUTF8.
 func decodeText(b []byte) string {
-	b = bytes.TrimPrefix(b, []byte("\ufeff"))
-	return strings.ToValidUTF8(string(b), "\ufffd")
+	return toUTF8(bytes.TrimPrefix(b, []byte("\ufeff")))
+}
+
+// toUTF8 puts U+FFFD for what is no UTF-8, one for each longest broken sequence, as .NET does.
+func toUTF8(b []byte) string {
+	text, err := unicode.UTF8.NewDecoder().Bytes(b)
+	if err != nil {
+		return strings.ToValidUTF8(string(b), "\ufffd")
+	}
+	return string(text)
 }

@@ -56,7 +56,7 @@ func (s *supervisor) await(ctx context.Context) (*process, error) {
 		s.mu.Lock()
 		p, err, changed := s.ready, s.failed, s.changed
 		s.mu.Unlock()
-		if p != nil || err != nil {
+		if p != nil && !exited(p) || err != nil {
 			return p, err
 		}
 		select {
@@ -84,6 +84,11 @@ func (s *supervisor) failure() error {
 
 // restart kills p and starts another one, uncounted. It does nothing when p is not the handler any more.
 func (s *supervisor) restart(ctx context.Context, p *process) {
+	s.mu.Lock()
+	if s.ready == p {
+		s.ready = nil // nobody gets it any more
+	}
+	s.mu.Unlock()
 	select {
 	case s.restarts <- p:
 	case <-p.exited:
