@@ -242,6 +242,12 @@ func (a *app) drain() { a.endSoft() }
 // stop lets what runs finish for a while, then cuts it off, then ends the handler.
 func (a *app) stop() {
 	a.stopOnce.Do(func() {
+		if a.account != nil {
+			defer a.account.Close()
+		}
+		if a.server == nil {
+			return // never started
+		}
 		a.mu.Lock()
 		a.closing = true
 		a.mu.Unlock()
@@ -263,9 +269,6 @@ func (a *app) stop() {
 		a.server.Close()
 		<-a.served
 		a.transport.CloseIdleConnections()
-		if a.account != nil {
-			a.account.Close()
-		}
 	})
 }
 

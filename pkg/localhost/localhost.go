@@ -109,18 +109,10 @@ func New(o Options) (*Host, error) {
 		h.apps = append(h.apps, a)
 	}
 	if err := errors.Join(problems...); err != nil {
-		h.closeAccounts()
+		h.Stop()
 		return nil, err
 	}
 	return h, nil
-}
-
-func (h *Host) closeAccounts() {
-	for _, a := range h.apps {
-		if a.account != nil {
-			a.account.Close()
-		}
-	}
 }
 
 // Start starts every app and returns when all handlers are ready and the triggers run. When one app cannot start, none
@@ -128,6 +120,7 @@ func (h *Host) closeAccounts() {
 func (h *Host) Start(ctx context.Context) error {
 	addresses, err := h.addresses()
 	if err != nil {
+		h.Stop()
 		return err
 	}
 	var wg sync.WaitGroup
@@ -137,11 +130,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		for i, a := range h.apps {
-			if errs[i] == nil {
-				a.stop()
-			}
-		}
+		h.Stop()
 		return err
 	}
 	h.printScreen()
