@@ -142,7 +142,7 @@ func TestPassAroundClockChanges(t *testing.T) {
 				for ; at.Before(end); at = at.Add(5 * time.Minute) {
 					_, lately := at.Add(-48 * time.Hour).In(loc).Zone()
 					_, soon := at.Add(48 * time.Hour).In(loc).Zone()
-					if lately == soon && at.Month() != time.January {
+					if lately == soon && at.YearDay() > 3 {
 						continue // far from a change the app is down, to be quick
 					}
 					ran, err := g.Pass(t.Context(), at, func(context.Context) error { return nil })
