@@ -232,6 +232,10 @@ func TestBare550(t *testing.T) {
 			t.Errorf("rename %s: got %v, want %v", name, err, want)
 		}
 	}
+	s.Script(simftp.Fault{Command: "RNTO", Kind: simftp.Answer, Reply: "550 Rename failed: No such file or directory"})
+	if err := c.Rename(t.Context(), "a.csv", "no such folder/a.csv"); !errors.Is(err, ftp.ErrForbidden) {
+		t.Errorf("got %v, want ErrForbidden: the file is there, the folder is not", err)
+	}
 	s.Script(simftp.Fault{Command: "DELE", Kind: simftp.Answer, Reply: "550 Delete operation failed."},
 		simftp.Fault{Command: "SIZE", Kind: simftp.Die})
 	if err := c.Delete(t.Context(), "a.csv"); !errors.Is(err, ftp.ErrLost) {
@@ -369,6 +373,86 @@ func TestCloseBeforeTheEnd(t *testing.T) {
 	}
 	if err := c.Ping(t.Context()); !errors.Is(err, ftp.ErrLost) || !c.Broken() {
 		t.Errorf("got %v, want a connection that is given up", err)
+	}
+}
+
+// TestCloseWithoutLookingForTheEnd: who knows the size may read just that.
+func TestCloseWithoutLookingForTheEnd(t *testing.T) {
+	t.Parallel()
+	s, config := startSim(t, simftp.Options{})
+	for _, n := range []int{0, 1000} {
+		if err := s.WriteFile("/a.bin", noise(n), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ftp.Dial(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for final, want := range map[string]error{"": nil, "426 aborted": ftp.ErrBusy} {
+			s.Script()
+			if final != "" {
+				s.Script(simftp.Fault{Command: "RETR", Kind: simftp.Final, Reply: final})
+			}
+			if c.Broken() {
+				if c, err = ftp.Dial(t.Context(), config); err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+			}
+			r, err := c.Open(t.Context(), "a.bin", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(r, make([]byte, n)); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Close(); !errors.Is(err, want) {
+				t.Errorf("%d bytes, then %q: got %v, want %v", n, final, err, want)
+			}
+		}
+	}
+}
+
+// TestStatSparesSize: only right before, since the file may change.
+func TestStatSparesSize(t *testing.T) {
+	t.Parallel()
+	s, config := startSim(t, simftp.Options{})
+	if err := s.WriteFile("/a.csv", noise(10), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	p := newPool(t, config, 1)
+	c, err := p.Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := c.Stat(t.Context(), "a.csv"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fetch(t, c, "a.csv", 0) // no SIZE
+	fetch(t, c, "a.csv", 0) // SIZE
+	if _, err := c.Stat(t.Context(), "a.csv"); err != nil {
+		t.Fatal(err)
+	}
+	p.Put(c, nil)
+	if err := s.WriteFile("/a.csv", noise(20), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = p.Get(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fetch(t, c, "a.csv", 0) // SIZE
+	p.Put(c, nil)
+	sizes := 0
+	for _, command := range s.Sessions()[0].Commands {
+		if strings.HasPrefix(command, "SIZE") {
+			sizes++
+		}
+	}
+	if sizes != 5 {
+		t.Errorf("%d SIZE commands, want 5", sizes)
 	}
 }
 

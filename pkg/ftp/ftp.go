@@ -19,12 +19,12 @@ package ftp
 
 import (
 	"context"
+	"net"
 	"path"
 	"strings"
 	"time"
 
 	"github.com/jlaffaye/ftp"
-	"net"
 )
 
 // Conn is one logged-in control connection. It is not safe for concurrent use; to end an operation early, end its context.
@@ -41,10 +41,10 @@ type Conn struct {
 	listing  *listing  // set while a listing is read
 	transfer *transfer // set while a download is open
 
-	known knownSize // what the last Stat learnt
+	known knownSize // set if the last operation was a Stat
 }
 
-// knownSize lets an Open that follows a Stat of the same path spare a SIZE command.
+// knownSize lets an Open right after a Stat of the same path spare a SIZE command.
 type knownSize struct {
 	path string
 	size int64
@@ -136,6 +136,9 @@ func (c *Conn) begin(ctx context.Context, op, name string) (stop func() bool, er
 		return nil, &Error{Op: op, Path: name, Message: "the connection is closed", class: ErrLost}
 	}
 	c.ctx = ctx
+	if op != "open" {
+		c.known = knownSize{}
+	}
 	return context.AfterFunc(ctx, c.wires.cut), nil
 }
 
@@ -144,21 +147,21 @@ func (c *Conn) begin(ctx context.Context, op, name string) (stop func() bool, er
 func (c *Conn) Stat(ctx context.Context, name string) (Entry, error) {
 	e := Entry{Path: name, Name: path.Base(name), Size: -1, Kind: File}
 	err := c.do(ctx, "stat", name, func() error {
-		c.known = knownSize{}
-		size, err := c.lib.FileSize(c.abs(name))
+		full := c.abs(name)
+		size, err := c.lib.FileSize(full)
 		switch {
 		case err == nil:
 			e.Size = size
+			c.known = knownSize{full, size}
 		case !unsupported(err):
 			return err
 		}
 		if !c.lib.IsGetTimeSupported() {
 			return nil
 		}
-		e.ModTime, err = c.lib.GetTime(c.abs(name))
+		e.ModTime, err = c.lib.GetTime(full)
 		e.Precise = err == nil
-		if err == nil || unsupported(err) {
-			c.known = knownSize{c.abs(name), e.Size}
+		if unsupported(err) {
 			return nil
 		}
 		return err
@@ -176,7 +179,8 @@ func (c *Conn) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// Rename moves a file within the server. Whether an existing target is replaced is the server's choice.
+// Rename moves a file within the server. Whether an existing target is replaced is the server's choice. ErrNotFound means
+// that there is no such file, ErrForbidden also that the target's folder is missing.
 func (c *Conn) Rename(ctx context.Context, from, to string) error {
 	if strings.ContainsAny(to, "\r\n\x00") {
 		return &Error{Op: "rename", Path: to, Message: "the path contains a line break or NUL, which FTP cannot carry", class: ErrBadName}
@@ -209,15 +213,15 @@ func (c *Conn) MakeDir(ctx context.Context, dir string) error {
 	})
 }
 
-// presence settles what a bare 550 leaves open: vsftpd, among others, answers "operation failed" alike for a file
-// that is missing and for one that may not be touched.
+// presence settles what a 550 leaves open: vsftpd, among others, answers "operation failed" alike for a file that is
+// missing and for one that may not be touched, and others "no such file" when it is the target's folder that is missing.
 func (c *Conn) presence(name string, err error) error {
 	reply := replyOf(err)
 	if reply == nil || reply.Code != ftp.StatusFileUnavailable {
 		return err
 	}
 	e := judge("", reply.Code, reply.Msg)
-	if e.class != ErrNotFound || saysMissing(reply.Msg) {
+	if e.class != ErrNotFound {
 		return e
 	}
 	_, sizeErr := c.lib.FileSize(c.abs(name))

@@ -48,7 +48,6 @@ const maxDepth = 32
 func (c *Conn) List(ctx context.Context, dir string) ([]Entry, error) {
 	var entries []Entry
 	err := c.do(ctx, "list", dir, func() (err error) {
-		c.known = knownSize{}
 		// The folder is entered first: paths in LIST are globs to some servers and options to others, and a missing
 		// folder is an empty one to vsftpd.
 		if err := c.lib.ChangeDir(c.abs(dir)); err != nil {
@@ -57,7 +56,10 @@ func (c *Conn) List(ctx context.Context, dir string) ([]Entry, error) {
 		entries, err = c.listHere()
 		return err
 	})
-	return entries, err
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
 }
 
 func (c *Conn) listHere() ([]Entry, error) {

@@ -58,16 +58,24 @@ func unusable(name string) string {
 
 func isDots(name string) bool { return name == "." || name == ".." }
 
-// parseMLSD reads the answer to MLSD (RFC 3659, section 7): "fact=value;...; name", times in UTC.
-func parseMLSD(text string) []Entry {
+// parse reads a listing with parseLine, which also says whether an entry is to be kept. A last line without an end may be
+// half a name.
+func parse(text string, parseLine func(string) (Entry, bool)) []Entry {
 	var entries []Entry
-	for line := range lines(text) {
-		if e, keep := parseMLSDLine(line); keep {
+	end := strings.LastIndexByte(text, '\n') + 1
+	for line := range lines(text[:end]) {
+		if e, keep := parseLine(line); keep {
 			entries = append(entries, e)
 		}
 	}
+	if rest := text[end:]; rest != "" {
+		entries = append(entries, lost(rest, "the listing breaks off"))
+	}
 	return entries
 }
+
+// parseMLSD reads the answer to MLSD (RFC 3659, section 7): "fact=value;...; name", times in UTC.
+func parseMLSD(text string) []Entry { return parse(text, parseMLSDLine) }
 
 // parseMLSDLine leaves out the folder itself and the one above.
 func parseMLSDLine(line string) (e Entry, keep bool) {

@@ -83,7 +83,8 @@ func TestListLines(t *testing.T) {
 		{"11-20-2026  07:15         12 four digits", Entry{Name: "four digits", Kind: File, Size: 12, ModTime: recent}},
 		{"20-11-26  07:15           12 day first", Entry{Name: "day first", Kind: File, Size: 12, ModTime: recent}},
 		{"2026-11-20  07:15         12 year first", Entry{Name: "year first", Kind: File, Size: 12, ModTime: recent}},
-		{"20.11.2026  07:15         12 dots", Entry{Name: "dots", Kind: File, Size: 12, ModTime: recent}},
+		{"05.11.2026  07:15         12 dots", Entry{Name: "dots", Kind: File, Size: 12, ModTime: at(2026, 11, 5, 5, 15, 0)}},
+		{"11/20/2026  07:15         12 slashes", Entry{Name: "slashes", Kind: File, Size: 12, ModTime: recent}},
 	}
 	for _, row := range rows {
 		row.want.Path = row.want.Name
@@ -115,7 +116,7 @@ func TestLinesThatAreReported(t *testing.T) {
 		"type=file;size=1; latin\xe4":                   ErrBadName,
 		"type=file;size=1; " + strings.Repeat("ä", 128): ErrBadName,
 	} {
-		checkProblem(t, parseMLSD(line), line, class)
+		checkProblem(t, parseMLSD(line+"\n"), line, class)
 	}
 	for line, class := range map[string]error{
 		"a.csv": ErrLostLines,
@@ -129,7 +130,7 @@ func TestLinesThatAreReported(t *testing.T) {
 		"-rw-r--r-- 1 user group 4 Nov 20 07:15 ../evil":     ErrBadName,
 		"11-20-26  07:15AM  1234 ..\\evil":                   ErrBadName,
 	} {
-		checkProblem(t, parseLIST(line, testNow, testZone), line, class)
+		checkProblem(t, parseLIST(line+"\n", testNow, testZone), line, class)
 	}
 }
 
@@ -157,8 +158,20 @@ func TestLinesThatAreNotEntries(t *testing.T) {
 	if entries := parseLIST(list, testNow, testZone); len(entries) != 0 {
 		t.Errorf("got %+v", entries)
 	}
-	if entries := parseLIST("insgesamt 12\n-rw-r--r-- 1 u g 1 Nov 20 07:15 total 12", testNow, testZone); len(entries) != 1 || entries[0].Name != "total 12" {
+	if entries := parseLIST("insgesamt 12\n-rw-r--r-- 1 u g 1 Nov 20 07:15 total 12\n", testNow, testZone); len(entries) != 1 || entries[0].Name != "total 12" {
 		t.Errorf("got %+v", entries)
+	}
+}
+
+func TestListingThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	for _, entries := range [][]Entry{
+		parseMLSD("type=file;size=1; a.csv\r\ntype=file;size=1; employe"),
+		parseLIST("-rw-r--r-- 1 u g 1 Nov 20 07:15 a.csv\r\n-rw-r--r-- 1 u g 1 Nov 20 07:15 employe", testNow, testZone),
+	} {
+		if len(entries) != 2 || entries[0].Problem != nil || !errors.Is(entries[1].Problem, ErrLostLines) {
+			t.Errorf("got %+v", entries)
+		}
 	}
 }
 
@@ -217,7 +230,7 @@ func FuzzListLine(f *testing.F) {
 				sound(t, e)
 			}
 		}
-		if got := len(parseLIST(text, testNow, testZone)); got > count {
+		if got := len(parseLIST(text, testNow, testZone)); got > count+1 {
 			t.Fatalf("%d entries from %d lines", got, count)
 		}
 	})

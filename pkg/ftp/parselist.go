@@ -10,19 +10,16 @@ import (
 
 // parseLIST reads the answer to LIST: lines as "ls -l" prints them, or as DIR does. now and zone complete their times.
 func parseLIST(text string, now time.Time, zone *time.Location) []Entry {
-	var entries []Entry
 	first := true
-	for line := range lines(text) {
-		if first && isTotal(line) {
-			first = false
-			continue
-		}
+	return parse(text, func(line string) (Entry, bool) {
+		total := first && isTotal(line)
 		first = false
-		if e := parseListLine(line, now, zone); !isDots(e.Name) {
-			entries = append(entries, e)
+		if total {
+			return Entry{}, false
 		}
-	}
-	return entries
+		e := parseListLine(line, now, zone)
+		return e, !isDots(e.Name)
+	})
 }
 
 // isTotal recognises the first line of "ls -l": "total 12", in any language.
@@ -195,16 +192,20 @@ func parseDOSLine(line string, zone *time.Location) Entry {
 	return checked(e)
 }
 
-// dosTime reads the date formats of DIR. Month first, as IIS writes it, unless that cannot be.
+// dosTime reads the date formats of DIR. Month first, as IIS writes it, unless that cannot be or the date is written with
+// dots.
 func dosTime(date, clock string, zone *time.Location) (time.Time, bool) {
-	for _, layout := range []string{"01-02-06", "02-01-06", "01-02-2006", "02-01-2006", "2006-01-02"} {
+	layouts := []string{"01-02-06", "02-01-06", "01-02-2006", "02-01-2006", "2006-01-02"}
+	if strings.Contains(date, ".") {
+		layouts = []string{"02.01.06", "02.01.2006"}
+	}
+	date = strings.ReplaceAll(date, "/", "-")
+	for _, layout := range layouts {
 		for _, hours := range []string{"03:04PM", "15:04"} {
-			if t, err := time.ParseInLocation(layout+" "+hours, dashes.Replace(date)+" "+clock, zone); err == nil {
+			if t, err := time.ParseInLocation(layout+" "+hours, date+" "+clock, zone); err == nil {
 				return t, true
 			}
 		}
 	}
 	return time.Time{}, false
 }
-
-var dashes = strings.NewReplacer("/", "-", ".", "-")

@@ -47,7 +47,6 @@ type idleConn struct {
 // NewPool makes a pool of at most n connections, at least one. It does not connect.
 func NewPool(cfg Config, n int) *Pool {
 	n = max(n, 1)
-	cfg.LoginPause = max(cfg.LoginPause, 0)
 	setDefault(&cfg.LoginPause, defaultLoginPause)
 	return &Pool{cfg: cfg, max: n, limit: n, login: make(chan struct{}, 1), changed: make(chan struct{})}
 }
@@ -170,6 +169,7 @@ func (p *Pool) Put(conn *Conn, err error) {
 		return
 	}
 	defer p.mu.Unlock()
+	conn.known = knownSize{} // who gets it next may come much later
 	rested := &idleConn{Conn: conn, since: time.Now()}
 	rested.expiry = time.AfterFunc(keepIdle, func() { p.expire(rested) })
 	p.idle = append(p.idle, rested)

@@ -10,8 +10,8 @@ import (
 
 // Open starts a download at offset (REST). The reader gives io.EOF only when the server has confirmed the transfer and, where
 // SIZE works, every byte up to that size has come; else an *Error: ErrChanged for a wrong count, ErrUnsupported where the
-// server cannot start at an offset. Close gives the same verdict, and an error if called before the end; the
-// connection is then closed too. Until Close the connection serves nothing else, and ctx must live.
+// server cannot start at an offset. Close gives the same verdict; before the last byte it is an error, and closes the
+// connection. Until Close the connection serves nothing else, and ctx must live.
 func (c *Conn) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
 	if offset < 0 {
 		return nil, &Error{Op: "open", Path: name, Message: fmt.Sprintf("negative offset %d", offset)}
@@ -32,7 +32,7 @@ func (c *Conn) Open(ctx context.Context, name string, offset int64) (io.ReadClos
 
 func (c *Conn) open(name string, offset int64) (*transfer, error) {
 	full := c.abs(name)
-	size, sized := c.known.size, c.known.path == full && c.known.size >= 0
+	size, sized := c.known.size, c.known.path == full
 	c.known = knownSize{}
 	if !sized {
 		var err error
@@ -89,6 +89,9 @@ func (t *transfer) Read(p []byte) (int, error) {
 
 // Close ends the transfer.
 func (t *transfer) Close() error {
+	if t.verdict == nil && t.got == t.want {
+		t.Read(make([]byte, 1)) // the end has only not been looked at
+	}
 	if t.verdict == nil {
 		// Stopping early: what the server would still say is not worth waiting for.
 		t.conn.wires.cut()

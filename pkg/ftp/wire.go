@@ -80,7 +80,7 @@ func (w *wires) isCut() bool {
 // reply and what the last reply was, and failing for good at the first failure (the library would go on and wait again).
 type control struct {
 	net.Conn
-	greeting []byte // read before AUTH TLS; handed on to the library
+	greeting []byte // stands for the one already read; the library wants to see it
 	verb     string
 	line     []byte          // the reply line being read, as far as it is kept
 	reply    textproto.Error // the last reply; the library sometimes keeps only its text

@@ -52,6 +52,7 @@ func (c *control) Read(p []byte) (int, error) {
 func (c *control) admit(line string) ([]byte, error) {
 	verb, argument := split(line)
 	c.server.record(c.session, verb, argument)
+	c.arm(nil, "", "")
 	if fault := c.server.fault(verb, argument); fault != nil {
 		if done, err := c.apply(fault, verb); done || err != nil {
 			return nil, err
@@ -71,10 +72,16 @@ func (c *control) admit(line string) ([]byte, error) {
 
 // apply makes a fault happen; done means that the library shall not see the command.
 func (c *control) apply(f *Fault, verb string) (done bool, err error) {
-	c.mu.Lock()
-	c.transfer, c.final, c.lines = nil, "", ""
-	c.mu.Unlock()
 	switch {
+	case f.Kind == Final:
+		c.arm(nil, f.Reply, "")
+		return false, nil
+	case f.Kind == Lines:
+		c.arm(nil, "", strings.TrimSuffix(f.Reply, "\r\n")+"\r\n")
+		return false, nil
+	case verb == "RETR" && (f.After > 0 || f.Kind == Short):
+		c.arm(f, "", "")
+		return false, nil
 	case f.Kind == Answer:
 		err = c.reply(f.Reply)
 		if strings.HasPrefix(f.Reply, "421") {
@@ -82,27 +89,19 @@ func (c *control) apply(f *Fault, verb string) (done bool, err error) {
 			err = errHungUp
 		}
 		return true, err
-	case f.Kind == Final:
-		c.mu.Lock()
-		c.final = f.Reply
-		c.mu.Unlock()
-		return false, nil
-	case f.Kind == Lines:
-		c.mu.Lock()
-		c.lines = f.Reply
-		c.mu.Unlock()
-		return false, nil
-	case verb == "RETR" && (f.After > 0 || f.Kind == Short):
-		c.mu.Lock()
-		c.transfer = f
-		c.mu.Unlock()
-		return false, nil
 	case f.Kind == Die:
 		c.Conn.Close()
 	default:
 		io.Copy(io.Discard, c.Conn) // until the client or Stop closes it
 	}
 	return true, errHungUp
+}
+
+// arm prepares what shall go wrong with the transfer that the library is about to begin.
+func (c *control) arm(transfer *Fault, final, lines string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.transfer, c.final, c.lines = transfer, final, lines
 }
 
 // takeTransfer gives the file that is being opened its fault and, for a listing, its text.

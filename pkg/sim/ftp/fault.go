@@ -15,7 +15,7 @@ const (
 	Silent                 // say nothing any more: instead of obeying, or after After bytes
 	Final                  // obey, but replace the reply that ends the transfer by Reply
 	Short                  // send After bytes and then say that all is well
-	Lines                  // send Reply, line by line, as the listing
+	Lines                  // send Reply as the listing, whatever is in the folder
 )
 
 // Fault is one thing that goes wrong, on the wire or in a file.

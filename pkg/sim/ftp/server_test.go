@@ -178,7 +178,7 @@ func TestFaults(t *testing.T) {
 	c.ask("SIZE /a.csv", 213)
 
 	s.Script(simftp.Fault{Command: "LIST", Kind: simftp.Lines, Reply: "20. Nov\r\nnonsense"})
-	if got := c.fetch("LIST"); got != "20. Nov\r\nnonsense" {
+	if got := c.fetch("LIST"); got != "20. Nov\r\nnonsense\r\n" {
 		t.Errorf("listing %q", got)
 	}
 	c.ask("", 226)
