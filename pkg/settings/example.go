@@ -11,6 +11,7 @@ import (
 // setting under Values, and under Documentation, which Core Tools ignores, what each one means. Settings come in the given
 // order. It never holds a secret.
 func Example(settings []Setting) []byte {
+	settings = withRuntime(settings)
 	var b bytes.Buffer
 	b.WriteString("{\n  \"IsEncrypted\": false,\n  \"Values\": {\n")
 	members(&b, settings, func(s Setting) string { return s.Local })
@@ -18,6 +19,12 @@ func Example(settings []Setting) []byte {
 	members(&b, settings, Setting.documentation)
 	b.WriteString("  }\n}\n")
 	return b.Bytes()
+}
+
+// withRuntime adds what Core Tools needs to know and no app reads.
+func withRuntime(settings []Setting) []Setting {
+	runtime := Setting{Name: "FUNCTIONS_WORKER_RUNTIME", Doc: "What Core Tools starts.", Want: "custom, always", Local: "custom"}
+	return append([]Setting{runtime}, settings...)
 }
 
 func members(b *bytes.Buffer, settings []Setting, value func(Setting) string) {
@@ -70,7 +77,7 @@ func CheckExample(file []byte, settings []Setting) error {
 	if err := d.Decode(&got); err != nil {
 		return fmt.Errorf("read local.settings.example.json: %w", err)
 	}
-	for _, s := range settings {
+	for _, s := range withRuntime(settings) {
 		value, ok := got.Values[s.Name]
 		switch {
 		case !ok:

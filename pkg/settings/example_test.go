@@ -34,7 +34,7 @@ func TestExample(t *testing.T) {
 		IsEncrypted bool
 		Values      map[string]string
 	}
-	if err := json.Unmarshal(got, &file); err != nil || len(file.Values) != len(all) {
+	if err := json.Unmarshal(got, &file); err != nil || len(file.Values) != len(all)+1 || file.Values["FUNCTIONS_WORKER_RUNTIME"] != "custom" {
 		t.Errorf("%d values of %d, %v", len(file.Values), len(all), err)
 	}
 	// The example is enough to start with, but for the password.
