@@ -7,7 +7,8 @@ import (
 )
 
 // misspelt finds variables that were most likely meant to be settings of this app: a name close to a setting's, or a name of
-// the app's own family (FTP and a further word) that the app does not know. Values are not shown: one may be a password.
+// the app's own family (FTP and a further word) that is cut off or goes on too long. Other names of the family are somebody
+// else's: a script's that the app replaces. Values are not shown: one may be a password.
 func misspelt(fields []field, environ []string) Problems {
 	known := make(map[string]bool, len(fields))
 	families := map[string]bool{}
@@ -27,7 +28,7 @@ func misspelt(fields []field, environ []string) Problems {
 		if meant, ok := nearest(fields, name); ok {
 			hint = "did you mean " + meant + "?"
 		} else if inFamily(name, families) {
-			hint = "no setting has this name; " + begins(fields, name)
+			hint = begins(fields, name)
 		}
 		if hint != "" {
 			problems = append(problems, Problem{Setting: name, Got: Redacted, Want: "a setting that exists", Hint: hint})
@@ -60,14 +61,14 @@ func inFamily(name string, families map[string]bool) bool {
 	return false
 }
 
-// begins names the setting that starts like name, or that name starts with.
+// begins names the setting that starts like name, or that name starts with; empty when there is none.
 func begins(fields []field, name string) string {
 	for _, f := range fields {
 		if a, b := letters(f.Name), letters(name); strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
 			return "did you mean " + f.Name + "?"
 		}
 	}
-	return "correct or remove it"
+	return ""
 }
 
 // nearest finds the setting whose name, case and punctuation aside, is at most two slips away (one for a short name).
