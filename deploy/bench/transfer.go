@@ -144,7 +144,7 @@ func (b *bench) ftppull(emulator *azurite.Server, server *ftpd.Server) ([]string
 		return nil, fmt.Errorf("write the FTP server's certificate: %w", err)
 	}
 	return []string{
-		"AzureWebJobsStorage=" + emulator.ConnectionString(), "FTPScanTick=0 0 0 1 1 *",
+		"AzureWebJobsStorage=" + emulator.ConnectionString(),
 		"FTPServer=" + server.Addr, "FTPUsername=" + ftpd.Username, "FTPPassword=" + ftpd.Password, "FTPCAFile=" + certificate,
 		"FTPSourceDirectory=/", "FTPTargetDirectory=bench",
 	}, nil

@@ -80,9 +80,6 @@ func (e *estate) environ(user []string) []string {
 			"FTPSourceDirectory=/", "FTPTargetDirectory="+target, "FTPCAFile="+e.certificate(),
 			"FTPDepth=4", "FTPSettle=2s")
 	}
-	if lookup(environ, "FTPScanTick") == "" {
-		environ = append(environ, "FTPScanTick=0 */5 * * * *")
-	}
 	return environ
 }
 
