@@ -32,6 +32,7 @@ type target struct {
 	config     ftp.Config // explicit TLS, unless the server has no other than another
 	onlyOneWay bool       // Security cannot be varied
 	pin        string     // of its key
+	dir        string     // what the user sees as /
 	put        func(name string, data []byte, modTime time.Time) error
 	precise    bool // has MLSD
 	hides      int  // of the names with control characters, how many the server itself keeps out of listings
@@ -58,6 +59,7 @@ func daemonTarget(t testing.TB, kind ftpd.Kind) target {
 		hides:   hides,
 		config:  ftp.Config{Server: s.Addr, Username: ftpd.Username, Password: settings.NewSecret(ftpd.Password), CAFile: caFile(t, s.CertPEM)},
 		pin:     s.Pin,
+		dir:     s.Dir,
 		put:     s.WriteFile,
 		precise: kind != ftpd.VsFTPd,
 	}
@@ -67,7 +69,7 @@ func simTarget(t testing.TB, o simftp.Options) target {
 	t.Helper()
 	o.Dir = t.TempDir()
 	s, config := startSim(t, o)
-	return target{name: "sim", config: config, onlyOneWay: o.Implicit, pin: s.Pin(), put: s.WriteFile, precise: !o.NoMLSD}
+	return target{name: "sim", config: config, onlyOneWay: o.Implicit, pin: s.Pin(), dir: o.Dir, put: s.WriteFile, precise: !o.NoMLSD}
 }
 
 // startSim starts a simulator and says how to reach it.
@@ -111,6 +113,7 @@ func conform(t *testing.T, s target) {
 	t.Run("odd names arrive or are reported", s.oddNames)
 	t.Run("times and sizes are true", s.times)
 	t.Run("folders are walked", s.walk)
+	t.Run("links and devices are told from files", s.notFiles)
 	t.Run("what is not there is not found", s.missing)
 	t.Run("empty file and empty folder", s.empty)
 	t.Run("download resumes anywhere", s.resume)
@@ -335,6 +338,38 @@ func (s target) walk(t *testing.T) {
 	}
 	if err := c.Ping(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// notFiles: what a link is shown as is the server's choice (its own kind, or what it leads to), but nothing else may look
+// like a file, and none may vanish without a trace from the count.
+func (s target) notFiles(t *testing.T) {
+	s.mustPut(t, "kinds/file.csv", []byte("12345"), time.Time{})
+	dir := filepath.Join(s.dir, "kinds")
+	for name, leads := range map[string]string{"to file": "file.csv", "to folder": ".", "dangling": "nowhere"} {
+		if err := os.Symlink(leads, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := s.dial(t)
+	entries, err := c.List(t.Context(), "kinds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]ftp.Entry{}
+	for _, e := range entries {
+		got[e.Name] = e
+	}
+	if e := got["file.csv"]; e.Kind != ftp.File || e.Size != 5 {
+		t.Errorf("file: %+v", e)
+	}
+	if e := got["to file"]; e.Kind != ftp.Link && e.Kind != ftp.File {
+		t.Errorf("link to a file: %+v", e)
+	}
+	if e := got["to folder"]; e.Kind != ftp.Link && e.Kind != ftp.Dir {
+		t.Errorf("link to a folder: %+v", e)
+	}
+	for range c.Walk(t.Context(), "kinds", -1) { // a link to the folder itself must not be followed for ever
 	}
 }
 

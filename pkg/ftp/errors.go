@@ -111,7 +111,8 @@ func (c *Conn) failure(op, name string, err error) error {
 // outOfStep tells after which replies a connection is not worth keeping.
 func outOfStep(code int) bool {
 	switch code {
-	case ftp.StatusNotAvailable, ftp.StatusCanNotOpenDataConnection, ftp.StatusTransfertAborted, ftp.StatusActionAborted, ftp.StatusNotLoggedIn:
+	case ftp.StatusNotAvailable, ftp.StatusCanNotOpenDataConnection, ftp.StatusTransfertAborted, ftp.StatusActionAborted,
+		ftp.StatusNotLoggedIn:
 		return true
 	}
 	return code < 400
@@ -150,7 +151,8 @@ func (c *Conn) explain(op string, err error) *Error {
 // hungUp tells a failure of the network, or of the other side, from one in what was said.
 func hungUp(err error) bool {
 	var network *net.OpError
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+	return errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func isTimeout(err error) bool {

@@ -123,8 +123,8 @@ func (c *Conn) do(ctx context.Context, op, name string, f func() error) error {
 // begin ties the connection to ctx until stop is called: when ctx ends first, the connection is closed, which ends
 // whatever waits on it.
 func (c *Conn) begin(ctx context.Context, op, name string) (stop func() bool, err error) {
-	if strings.ContainsAny(name, "\r\n\x00") {
-		return nil, &Error{Op: op, Path: name, Message: "the path contains a line break or NUL, which FTP cannot carry", class: ErrBadName}
+	if err := sayable(op, name); err != nil {
+		return nil, err
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, &Error{Op: op, Path: name, Message: err.Error(), cause: err}
@@ -140,6 +140,14 @@ func (c *Conn) begin(ctx context.Context, op, name string) (stop func() bool, er
 		c.known = knownSize{}
 	}
 	return context.AfterFunc(ctx, c.wires.cut), nil
+}
+
+func sayable(op, name string) error {
+	if strings.ContainsAny(name, "\r\n\x00") {
+		return &Error{Op: op, Path: name, Message: "the path contains a line break or NUL, which FTP cannot carry",
+			class: ErrBadName}
+	}
+	return nil
 }
 
 // Stat returns a file's size and time of change (UTC, to the second) by SIZE and MDTM. Size is -1 and ModTime zero
@@ -182,8 +190,8 @@ func (c *Conn) Delete(ctx context.Context, name string) error {
 // Rename moves a file within the server. Whether an existing target is replaced is the server's choice. ErrNotFound means
 // that there is no such file, ErrForbidden also that the target's folder is missing.
 func (c *Conn) Rename(ctx context.Context, from, to string) error {
-	if strings.ContainsAny(to, "\r\n\x00") {
-		return &Error{Op: "rename", Path: to, Message: "the path contains a line break or NUL, which FTP cannot carry", class: ErrBadName}
+	if err := sayable("rename", to); err != nil {
+		return err
 	}
 	return c.do(ctx, "rename", from, func() error {
 		return c.presence(from, c.lib.Rename(c.abs(from), c.abs(to)))

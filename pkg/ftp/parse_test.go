@@ -67,6 +67,7 @@ func TestListLines(t *testing.T) {
 		{"drwxrwxr-x               folder        2 May 10  1996 folder", Entry{Name: "folder", Kind: Dir, Size: -1, ModTime: at(1996, 5, 9, 22, 0, 0)}},
 		{"drwxr-sr-t  2 user group 4096 Nov 20 07:15 in", Entry{Name: "in", Kind: Dir, Size: -1, ModTime: recent}},
 		{"lrwxrwxrwx  1 user group 4 Nov 20 07:15 link -> in/a.csv", Entry{Name: "link", Kind: Link, Size: -1, Target: "in/a.csv", ModTime: recent}},
+		{"Lrwxrwxrwx 1 ftp ftp            8 Nov 20 07:15 go link", Entry{Name: "go link", Kind: Link, Size: -1, ModTime: recent}},
 		{"-rw-r--r--  1 user group 4 Nov 20 07:15 not -> link", Entry{Name: "not -> link", Kind: File, Size: 4, ModTime: recent}},
 		{"brw-rw----  1 root disk 8, 0 Nov 20 07:15 sda", Entry{Name: "sda", Kind: Other, Size: -1, ModTime: recent}},
 		{"-rw-r--r--  1 user group 4 20. Nov 07:15 day first", Entry{Name: "day first", Kind: File, Size: 4, ModTime: recent}},

@@ -89,7 +89,7 @@ func unixKind(line string) (Kind, bool) {
 		return File, true
 	case 'd':
 		return Dir, true
-	case 'l':
+	case 'l', 'L': // the latter by servers that print Go's file modes
 		return Link, true
 	case 'b', 'c', 'p', 's':
 		return Other, true
@@ -108,8 +108,8 @@ func nextField(s string) (field, rest string) {
 	return s, ""
 }
 
-// parseUnixDate reads "Nov 20 07:15", "20 Nov 2026", "20. Nov 07:15" or "2026-11-20 07:15", and the name behind: after one space,
-// since names may begin with spaces.
+// parseUnixDate reads "Nov 20 07:15", "20 Nov 2026", "20. Nov 07:15" or "2026-11-20 07:15", and the name behind: after one
+// space, since names may begin with spaces.
 func parseUnixDate(s string, now time.Time, zone *time.Location) (t time.Time, precise bool, name string, ok bool) {
 	first, rest := nextField(s)
 	second, rest := nextField(rest)

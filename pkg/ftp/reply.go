@@ -26,7 +26,8 @@ func judge(op string, code int, text string) *Error {
 		}
 	case ftp.StatusBadFileName, ftp.StatusPageTypeUnknown, ftp.StatusExceededStorage:
 		e.class = ErrForbidden
-	case ftp.StatusBadCommand, ftp.StatusBadArguments, ftp.StatusNotImplemented, ftp.StatusBadSequence, ftp.StatusNotImplementedParameter:
+	case ftp.StatusBadCommand, ftp.StatusBadArguments, ftp.StatusNotImplemented, ftp.StatusBadSequence,
+		ftp.StatusNotImplementedParameter:
 		e.class = ErrUnsupported
 	}
 	return e

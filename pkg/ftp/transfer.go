@@ -8,9 +8,9 @@ import (
 	"github.com/jlaffaye/ftp"
 )
 
-// Open starts a download at offset (REST). The reader gives io.EOF only when the server has confirmed the transfer and, where
-// SIZE works, every byte up to that size has come; else an *Error: ErrChanged for a wrong count, ErrUnsupported where the
-// server cannot start at an offset. Close gives the same verdict; before the last byte it is an error, and closes the
+// Open starts a download at offset (REST). The reader gives io.EOF only when the server has confirmed the transfer and,
+// where SIZE works, every byte up to that size has come; else an *Error: ErrChanged for a wrong count, ErrUnsupported where
+// the server cannot start at an offset. Close gives the same verdict; before the last byte it is an error, and closes the
 // connection. Until Close the connection serves nothing else, and ctx must live.
 func (c *Conn) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
 	if offset < 0 {
@@ -43,7 +43,8 @@ func (c *Conn) open(name string, offset int64) (*transfer, error) {
 		sized = err == nil
 	}
 	if sized && offset > size {
-		return nil, &Error{Message: fmt.Sprintf("cannot start at byte %d: the file has %d", offset, size), class: ErrChanged, inStep: true}
+		return nil, &Error{Message: fmt.Sprintf("cannot start at byte %d: the file has %d", offset, size),
+			class: ErrChanged, inStep: true}
 	}
 	response, err := c.lib.RetrFrom(full, uint64(offset))
 	if reply := replyOf(err); reply != nil && sized {
@@ -109,7 +110,8 @@ func (t *transfer) finish(readErr error) {
 	if readErr != io.EOF && isTimeout(readErr) {
 		t.conn.wires.cut() // no second wait on the control connection
 		t.response.Close()
-		t.settle(&Error{Message: fmt.Sprintf("no data within %s, after %d bytes", t.conn.cfg.IdleTimeout, t.got), class: ErrTimeout})
+		t.settle(&Error{Message: fmt.Sprintf("no data within %s, after %d bytes", t.conn.cfg.IdleTimeout, t.got),
+			class: ErrTimeout})
 		return
 	}
 	err := accept(t.response.Close())

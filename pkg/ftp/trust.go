@@ -39,7 +39,8 @@ func (c Config) trust(t *tls.Config) error {
 	}
 	t.RootCAs = x509.NewCertPool()
 	if !t.RootCAs.AppendCertsFromPEM(pem) {
-		return &Error{Message: fmt.Sprintf("CA file %q holds no certificate: want PEM, \"-----BEGIN CERTIFICATE-----\"", c.CAFile), class: ErrCert}
+		return &Error{Message: fmt.Sprintf(`CA file %q holds no certificate: want PEM, "-----BEGIN CERTIFICATE-----"`, c.CAFile),
+			class: ErrCert}
 	}
 	return nil
 }
@@ -54,7 +55,8 @@ func parsePin(text string) ([]byte, error) {
 	if pin, err := hex.DecodeString(strings.ReplaceAll(s, ":", "")); err == nil && len(pin) == sha256.Size {
 		return pin, nil
 	}
-	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding,
+		base64.RawURLEncoding} {
 		if pin, err := encoding.DecodeString(s); err == nil && len(pin) == sha256.Size {
 			return pin, nil
 		}
@@ -97,7 +99,8 @@ func (c Config) certFailure(err error) *Error {
 		return nil
 	}
 	cert := verification.UnverifiedCertificates[0]
-	e := &Error{Message: "the server's certificate is not accepted: " + verification.Err.Error() + describe(cert), class: ErrCert}
+	e := &Error{Message: "the server's certificate is not accepted: " + verification.Err.Error() + describe(cert),
+		class: ErrCert}
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError

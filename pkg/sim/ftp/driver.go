@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path"
 	"time"
 
 	ftpserver "github.com/fclairamb/ftpserverlib"
@@ -80,14 +81,27 @@ type files struct {
 	client  ftpserver.ClientContext
 }
 
-// ReadDir lists a folder, sorted by name.
+// ReadDir lists a folder, sorted by name, links as what they lead to: the library calls every link a file.
 func (f *files) ReadDir(name string) ([]os.FileInfo, error) {
 	infos, err := afero.ReadDir(f.Fs, name)
-	for i := range infos {
-		infos[i] = zoned{infos[i], f.zone}
+	for i, info := range infos {
+		if info.Mode()&fs.ModeSymlink != 0 {
+			if target, err := f.Fs.Stat(path.Join(name, info.Name())); err == nil {
+				info = followed{target, info.Name()}
+			}
+		}
+		infos[i] = zoned{info, f.zone}
 	}
 	return infos, err
 }
+
+// followed is what a link leads to, under the link's name.
+type followed struct {
+	fs.FileInfo
+	name string
+}
+
+func (f followed) Name() string { return f.name }
 
 // zoned shows a file's time in the server's zone, which LIST prints.
 type zoned struct {
