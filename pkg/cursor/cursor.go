@@ -92,6 +92,9 @@ func (s *Store[T]) Swap(ctx context.Context, old Record[T], next T) (Record[T], 
 	if err != nil {
 		return Record[T]{}, fmt.Errorf("swap cursor %q: encode the value: %w", s.blob, err)
 	}
+	if old.claim == "" {
+		old.claim = rand.Text() // not a loaded record: two of these must not be taken for one
+	}
 	write := old.swapID(value)
 	data, err := encode(envelope{Version: s.version, Write: write, Value: value})
 	if err != nil {

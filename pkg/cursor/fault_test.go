@@ -117,7 +117,33 @@ func TestSwapOfAnOldRecordIsAConflict(t *testing.T) {
 	if _, err := r.s.Swap(ctx, theirs, count{5}); !errors.Is(err, storage.ErrConflict) {
 		t.Errorf("another value for a record that was swapped already: %v", err)
 	}
+	if _, err := r.s.Swap(ctx, cursor.Record[count]{}, count{1}); !errors.Is(err, storage.ErrConflict) {
+		t.Errorf("a record that was never loaded: %v", err)
+	}
 	r.is(t, 1)
+}
+
+func TestFirstSwapOfTwoRunsIsWonByOne(t *testing.T) {
+	t.Parallel()
+	r, won := newRoom(t), make(chan bool)
+	for range 4 {
+		go func() {
+			_, err := r.s.Swap(t.Context(), cursor.Record[count]{}, count{1})
+			if err != nil && !errors.Is(err, storage.ErrConflict) {
+				t.Error(err)
+			}
+			won <- err == nil
+		}()
+	}
+	winners := 0
+	for range 4 {
+		if <-won {
+			winners++
+		}
+	}
+	if winners != 1 {
+		t.Errorf("%d swaps of one state succeeded", winners)
+	}
 }
 
 func TestUnreadableRecordsAreErrorsAndStay(t *testing.T) {

@@ -32,8 +32,11 @@ func Load(into any, environ []string) error {
 		return nil
 	}
 	secrets := Secrets(into)
-	for i, p := range problems {
-		problems[i].Got, problems[i].Hint = RedactText(p.Got, secrets), RedactText(p.Hint, secrets)
+	for i := range problems {
+		p := &problems[i]
+		for _, text := range []*string{&p.Got, &p.Want, &p.Hint} {
+			*text = RedactText(*text, secrets)
+		}
 	}
 	return problems
 }
@@ -55,7 +58,8 @@ func index(environ []string) map[string][]variable {
 	return given
 }
 
-// value picks what is given for the setting: the exact name first, another spelling of it otherwise.
+// value picks what is given for the setting: the exact name first, another spelling of it otherwise; the last one if a name
+// comes twice, as exec does.
 func (f field) value(given map[string][]variable) (string, Problems) {
 	spellings := given[strings.ToLower(f.Name)]
 	if len(spellings) == 0 {
@@ -68,7 +72,7 @@ func (f field) value(given map[string][]variable) (string, Problems) {
 		}
 	}
 	for _, v := range spellings {
-		if v.value != chosen.value {
+		if v.name != chosen.name && v.value != chosen.value {
 			return "", Problems{f.problem(v.value, fmt.Sprintf("also set as %s to something else; keep one of the two", v.name))}
 		}
 	}

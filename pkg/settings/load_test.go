@@ -63,6 +63,7 @@ func TestLoad(t *testing.T) {
 		"a list":                           {[]string{"FTPInclude=*.csv; in/*.{txt,ldif};"}, func(a app) any { return strings.Join(a.Include, "|") }, "*.csv|in/*.{txt,ldif}"},
 		"another case of the name":         {[]string{"ftpusername=joe"}, func(a app) any { return a.Username }, "joe"},
 		"both cases with the same value":   {[]string{"FtpUsername=joe", "FTPUsername=joe"}, func(a app) any { return a.Username }, "joe"},
+		"the last of one name twice":       {[]string{"FTPUsername=jim", "FTPUsername=joe"}, func(a app) any { return a.Username }, "joe"},
 		"the zone by its Windows name":     {[]string{"WEBSITE_TIME_ZONE=W. Europe Standard Time"}, func(a app) any { return a.Zone.Location().String() }, "Europe/Berlin"},
 		"the zone when not set":            {nil, func(a app) any { return a.Zone.String() }, "UTC"},
 		"a struct in the struct":           {nil, func(a app) any { return a.Storage.ConnectionString.Reveal() }, "UseDevelopmentStorage=true"},
