@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
@@ -41,6 +43,30 @@ func BenchmarkUpload(b *testing.B) {
 			stop()
 		})
 	}
+}
+
+func BenchmarkUploadFourFiles(b *testing.B) {
+	const size = 64 << 20
+	c := newContainer(b)
+	if err := c.Create(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(4 * size)
+	b.ReportAllocs()
+	stop := watchHeap(b)
+	for b.Loop() {
+		var all errgroup.Group
+		for n := range 4 {
+			all.Go(func() error {
+				_, _, err := c.Upload(b.Context(), fmt.Sprint(n), &source{left: size}, storage.Cond{}, storage.Meta{})
+				return err
+			})
+		}
+		if err := all.Wait(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	stop()
 }
 
 // watchHeap reports the most heap that was in use at once, in MiB.
