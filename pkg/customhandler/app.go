@@ -49,7 +49,7 @@ type Function struct {
 	name    string
 	trigger trigger
 	timer   func(context.Context, Timer) error
-	queue   func(context.Context, queueItem) error
+	queue   func(queueItem) (work func(context.Context) error, err error)
 	version int // of the queue's message type
 	http    http.Handler
 	problem error // of the registration itself
@@ -95,14 +95,15 @@ func QueueFunc[T Versioned](name string, h func(context.Context, Message[T]) err
 	expected, err := messageShape[T]()
 	return Function{
 		name: name, trigger: queueTrigger, version: zero.MessageVersion(), problem: err,
-		queue: func(ctx context.Context, item queueItem) error {
+		queue: func(item queueItem) (func(context.Context) error, error) {
 			data, book, err := decodeMessage[T](item.body, expected)
 			if err != nil {
-				return Permanent(fmt.Errorf("message of queue %q: %w: it comes from another release of the app or from another sender; "+
+				return nil, Permanent(fmt.Errorf("message of queue %q: %w: it comes from another release of the app or from another sender; "+
 					"requeue it under the release that knows it, or discard it", item.queue, err))
 			}
-			return h(ctx, Message[T]{Data: data, ID: item.id, DequeueCount: item.dequeueCount, Inserted: item.inserted,
-				Released: book.Released, Again: item.dequeueCount != 1 || !book.empty(), Lost: item.lost, Manual: item.manual})
+			m := Message[T]{Data: data, ID: item.id, DequeueCount: item.dequeueCount, Inserted: item.inserted, Released: book.Released,
+				Again: item.dequeueCount != 1 || !book.empty(), Lost: item.lost, Manual: item.manual}
+			return func(ctx context.Context) error { return h(ctx, m) }, nil
 		},
 	}
 }

@@ -35,6 +35,7 @@ type Handler struct {
 	console   *console
 	log       *slog.Logger
 	scrub     scrubber
+	deadline  error           // why a context ends when the time is over
 	ctx       context.Context // ends, with its cause, when every invocation must
 	end       context.CancelCauseFunc
 	runs      *runs
@@ -66,6 +67,7 @@ func newHandler(app App, r appRoot, environ []string, c *console) *Handler {
 	h := &Handler{app: app, root: r, console: c, log: c.logger(app.Name), scrub: newScrubber(app.Secrets)}
 	c.keepOut(h.scrub)
 	h.ctx, h.end = context.WithCancelCause(context.Background())
+	h.deadline = fmt.Errorf("%w (%v in host.json)", ErrDeadline, r.timeout)
 	h.runs = newRuns(h)
 	h.buffers.New = func() any { return new(bytes.Buffer) }
 	h.register(app.Functions)
@@ -131,11 +133,10 @@ func (h *Handler) invoke(w http.ResponseWriter, r *http.Request, f Function) {
 		h.fail(w, f, err)
 		return
 	}
-	inv := &invocation{function: f.name, id: r.Header.Get("X-Azure-Functions-InvocationId"), started: time.Now()}
+	inv := &invocation{function: f.name, id: r.Header.Get("X-Azure-Functions-InvocationId"), started: time.Now(), app: h.log}
 	if inv.id == "" {
 		inv.id = uuid.NewString()
 	}
-	inv.bind(h.log)
 	ctx, cancel := h.invocationContext(r.Context(), inv)
 	defer cancel()
 	file := h.root.functions[strings.ToLower(f.name)]
@@ -243,7 +244,7 @@ func (h *Handler) invocationContext(parent context.Context, inv *invocation) (co
 	stopParent := context.AfterFunc(parent, func() { cancel(ErrHostGone) })
 	limit, stopLimit := ctx, context.CancelFunc(func() {})
 	if allowed := h.root.allowed(); allowed > 0 {
-		limit, stopLimit = context.WithTimeoutCause(ctx, allowed, fmt.Errorf("%w (%v in host.json)", ErrDeadline, h.root.timeout))
+		limit, stopLimit = context.WithTimeoutCause(ctx, allowed, h.deadline)
 	}
 	return limit, func() {
 		stopLimit()

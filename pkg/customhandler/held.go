@@ -67,7 +67,7 @@ func (h *Handler) poison(ctx context.Context, a *attempt, reason error) error {
 }
 
 func (h *Handler) writeReason(ctx context.Context, a *attempt, reason error) error {
-	r := poisonReason{ID: a.key, Function: a.function.name, Queue: a.item.queue, Reason: h.scrub.text(reason.Error()),
+	r := poisonReason{ID: a.key(), Function: a.function.name, Queue: a.item.queue, Reason: h.scrub.text(reason.Error()),
 		Since: time.Now().UTC().Truncate(time.Second), Failures: a.history().Failures, Lost: a.history().Lost}
 	return h.writeRecord(ctx, r.name(), r, storage.Cond{})
 }
@@ -168,7 +168,14 @@ func (h *Handler) searchPoisoned(ctx context.Context, s *search) error {
 func (s *search) in(ctx context.Context, file functionFile, q *storage.Queue) error {
 	var others []storage.Message
 	defer func() { putBack(context.WithoutCancel(ctx), q, others) }()
-	for seen := 0; seen < maxSearch; {
+	limit := maxSearch
+	if !s.one { // what is poisoned again meanwhile must not be taken for ever
+		var err error
+		if limit, err = q.Len(ctx); err != nil {
+			return err
+		}
+	}
+	for seen := 0; seen < min(limit, maxSearch); {
 		batch, err := q.Receive(ctx, 32, time.Minute)
 		if err != nil || len(batch) == 0 {
 			return err

@@ -16,8 +16,8 @@ type invocation struct {
 	id         string
 	manual     bool
 	dryRun     bool
-	log        *slog.Logger
-	transcript *transcript // kept for runs through invoke, else nil
+	app        *slog.Logger // the app's logger
+	transcript *transcript  // kept for runs through invoke, else nil
 
 	mu      sync.Mutex
 	reports []json.RawMessage
@@ -37,14 +37,13 @@ func (inv *invocation) attrs() []slog.Attr {
 	return []slog.Attr{slog.String("function", inv.function), slog.String("invocation", inv.id)}
 }
 
-// bind makes the invocation's logger from the app's.
-func (inv *invocation) bind(app *slog.Logger) {
-	h, ok := app.Handler().(*logHandler)
+// logger makes the invocation's logger from the app's.
+func (inv *invocation) logger() *slog.Logger {
+	h, ok := inv.app.Handler().(*logHandler)
 	if !ok {
-		inv.log = app
-		return
+		return inv.app
 	}
-	inv.log = slog.New(&logHandler{h.console, h.encoder.WithAttrs(inv.attrs()), inv})
+	return slog.New(&logHandler{h.console, h.encoder.WithAttrs(inv.attrs()), inv})
 }
 
 // DryRun says that nothing may be changed: the handler works out what it would do and reports it. Only a run through the
@@ -81,8 +80,8 @@ func (inv *invocation) reported() []json.RawMessage {
 // Log returns the logger of the invocation that ctx belongs to: its records carry app, function and invocation id. Outside
 // an invocation it is slog's default logger.
 func Log(ctx context.Context) *slog.Logger {
-	if inv := invocationOf(ctx); inv != nil && inv.log != nil {
-		return inv.log
+	if inv := invocationOf(ctx); inv != nil {
+		return inv.logger()
 	}
 	return slog.Default()
 }

@@ -158,13 +158,14 @@ func readInvoke(body io.Reader) (invokeRequest, error) {
 	if len(raw) == 0 {
 		return req, badRequest(`the request has no body, want JSON such as {"function": "name"}; the host drops the body of a chunked request: send Content-Length`)
 	}
-	if err := mustBeObject(raw); err != nil {
+	err = json.Unmarshal(raw, &req)
+	if err := mustBeObject(raw, err); err != nil {
 		return req, badRequest("the request: %w", err)
 	}
-	if err := shapeOf[invokeRequest]().check(raw, ""); err != nil {
+	if err := shapeOf[invokeRequest]().check(raw); err != nil {
 		return req, badRequest("the request: %w", err)
 	}
-	if err := json.Unmarshal(raw, &req); err != nil {
+	if err != nil {
 		return req, badRequest("the request: %w", describeType(err))
 	}
 	given := 0
@@ -229,7 +230,7 @@ func (h *Handler) timerByHand(f Function, timer Timer) func(context.Context) err
 
 func (h *Handler) queueByHand(f Function, item queueItem) func(context.Context) error {
 	return func(ctx context.Context) error {
-		err := h.run(ctx, func(ctx context.Context) error { return h.runQueue(ctx, f, item) })
+		err := h.runQueue(ctx, f, item)
 		return cmpErr(h.concludeByHand(ctx, newAttempt(f, item), err), err)
 	}
 }
@@ -330,19 +331,16 @@ func (h *Handler) discardByHand(ctx context.Context, id string) (any, error) {
 	return map[string]any{"discarded": id, "messages": s.acted}, nil
 }
 
-// requeueByHand gives poisoned messages fresh tries: the one with the id, or all that were poisoned before now.
+// requeueByHand gives poisoned messages fresh tries: the one with the id, or all that are there now.
 func (h *Handler) requeueByHand(ctx context.Context, id string) (any, error) {
-	now := time.Now()
-	s := &search{one: id != "all", match: func(p poisoned) bool { return p.id == id }, act: func(ctx context.Context, file functionFile, p poisoned) error {
+	all := id == "all"
+	s := &search{one: !all, match: func(p poisoned) bool { return all || p.id == id }, act: func(ctx context.Context, file functionFile, p poisoned) error {
 		if err := h.requeuePoisoned(ctx, file, p); err != nil {
 			return err
 		}
 		Log(ctx).Info("poisoned message requeued", "id", p.id, "of", file.name)
 		return nil
 	}}
-	if !s.one {
-		s.match = func(p poisoned) bool { return p.message.Inserted.Before(now) }
-	}
 	if err := h.searchPoisoned(ctx, s); err != nil {
 		return nil, err
 	}

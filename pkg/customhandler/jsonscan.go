@@ -128,20 +128,26 @@ func skipValue(raw []byte, i int) int {
 	case '{', '[':
 		return skipNested(raw, i)
 	}
-	for i < len(raw) && bytes.IndexByte([]byte(",]} \t\r\n"), raw[i]) < 0 {
-		i++
+	for ; i < len(raw); i++ {
+		switch raw[i] {
+		case ',', ']', '}', ' ', '\t', '\r', '\n':
+			return i
+		}
 	}
 	return i
 }
 
 func skipString(raw []byte, i int) int {
 	for i++; i < len(raw); i++ {
-		switch raw[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
+		quote := bytes.IndexByte(raw[i:], '"')
+		if quote < 0 {
+			break
 		}
+		escape := bytes.IndexByte(raw[i:i+quote], '\\')
+		if escape < 0 {
+			return i + quote + 1
+		}
+		i += escape + 1 // on the escaped character, which the loop steps over
 	}
 	return len(raw)
 }

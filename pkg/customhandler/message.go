@@ -105,7 +105,8 @@ func appendFirst(object []byte, name string, value []byte) []byte {
 func decodeMessage[T Versioned](body []byte, s *shape) (T, bookkeeping, error) {
 	var value T
 	var book bookkeeping
-	if err := mustBeObject(body); err != nil {
+	err := json.Unmarshal(body, &value) // first, because it also tells whether the rest can be walked
+	if err := mustBeObject(body, err); err != nil {
 		return value, book, err
 	}
 	want := value.MessageVersion()
@@ -116,7 +117,7 @@ func decodeMessage[T Versioned](body []byte, s *shape) (T, bookkeeping, error) {
 	if string(version) != strconv.Itoa(want) {
 		return value, book, fmt.Errorf("field %q is %s, this release of the app reads %d", versionField, clip(string(version), 40), want)
 	}
-	if err := s.check(body, ""); err != nil {
+	if err := s.check(body); err != nil {
 		return value, book, err
 	}
 	if raw, ok := exactMember(body, deliveryField); ok {
@@ -124,21 +125,18 @@ func decodeMessage[T Versioned](body []byte, s *shape) (T, bookkeeping, error) {
 			return value, book, fmt.Errorf("field %q: %w", deliveryField, err)
 		}
 	}
-	if err := json.Unmarshal(body, &value); err != nil {
-		return value, book, describeType(err)
-	}
-	return value, book, nil
+	return value, book, describeType(err)
 }
 
-func mustBeObject(body []byte) error {
-	if len(body) == 0 {
+// mustBeObject judges text that json.Unmarshal answered with err: is it one JSON object, whatever it holds?
+func mustBeObject(body []byte, err error) error {
+	var syntax *json.SyntaxError
+	switch {
+	case len(body) == 0:
 		return errors.New("it is empty, want a JSON object")
-	}
-	var raw json.RawMessage
-	if err := json.Unmarshal(body, &raw); err != nil {
+	case errors.As(err, &syntax):
 		return fmt.Errorf("it is not JSON: %w", err)
-	}
-	if kindOf(body) != '{' {
+	case kindOf(body) != '{':
 		return errors.New("it is not a JSON object")
 	}
 	return nil
@@ -173,15 +171,15 @@ func messageShape[T Versioned]() (*shape, error) {
 			return s, fmt.Errorf("message type %T: the field name %q is reserved", zero, name)
 		}
 	}
-	s.fields[versionField] = &shape{}
-	s.fields[deliveryField] = shapeOf[bookkeeping]()
+	s.fields[versionField] = shapeField{&shape{}, len(s.fields)}
+	s.fields[deliveryField] = shapeField{shapeOf[bookkeeping](), len(s.fields)}
 	return s, nil
 }
 
 // splitDelivery separates a body from its bookkeeping. A body that is no JSON object, or whose bookkeeping cannot be read,
 // comes back whole.
 func splitDelivery(body []byte) (bare []byte, book bookkeeping) {
-	if !json.Valid(body) {
+	if !bytes.Contains(body, []byte(deliveryField)) || !json.Valid(body) {
 		return body, book
 	}
 	raw, ok := exactMember(body, deliveryField)
@@ -218,6 +216,10 @@ func joinDelivery(bare []byte, book bookkeeping) []byte {
 // messageKey names a message by what it says: the same work has the same key, whatever happened to it on the way.
 func messageKey(body []byte) string {
 	bare, _ := splitDelivery(body)
+	return bareKey(bare)
+}
+
+func bareKey(bare []byte) string {
 	sum := sha256.Sum256(bare)
 	return hex.EncodeToString(sum[:])
 }

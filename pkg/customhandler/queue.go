@@ -28,15 +28,17 @@ type attempt struct {
 	item     queueItem
 	bare     []byte      // the body without its bookkeeping
 	book     bookkeeping // as the body brought it
-	key      string
-	recorded int // failed tries of this delivery's id that are on record
+	recorded int         // failed tries of this delivery's id that are on record
 }
 
 func newAttempt(f Function, item queueItem) *attempt {
-	a := &attempt{function: f, item: item, key: messageKey(item.body)}
+	a := &attempt{function: f, item: item}
 	a.bare, a.book = splitDelivery(item.body)
 	return a
 }
+
+// key names the message; most deliveries never need it.
+func (a *attempt) key() string { return bareKey(a.bare) }
 
 // lost is how many earlier deliveries ended without a word.
 func (a *attempt) lost() int { return max(0, a.item.dequeueCount-1-a.recorded) }
@@ -57,22 +59,24 @@ func (h *Handler) serveQueue(ctx context.Context, f Function, p payload, file fu
 	a := newAttempt(f, item)
 	invocationOf(ctx).manual = item.manual
 	if item.manual {
-		err := h.run(ctx, func(ctx context.Context) error { return h.runQueue(ctx, f, item) })
-		return h.concludeByHand(ctx, a, err)
+		return h.concludeByHand(ctx, a, h.runQueue(ctx, f, item))
 	}
 	if settled, err := h.renew(ctx, a); settled || err != nil {
 		return err
 	}
 	item.lost = a.history().Lost
-	err = h.run(ctx, func(ctx context.Context) error { return h.runQueue(ctx, f, item) })
-	return h.enact(ctx, a, err)
+	return h.enact(ctx, a, h.runQueue(ctx, f, item))
 }
 
 func (h *Handler) runQueue(ctx context.Context, f Function, item queueItem) error {
 	if h.app.Problem != nil {
 		return fmt.Errorf("%w (%w)", h.app.Problem, RetryAfter(postponed))
 	}
-	return f.queue(ctx, item)
+	work, err := f.queue(item)
+	if err != nil {
+		return err
+	}
+	return h.run(ctx, work)
 }
 
 // renew gives a message back the tries that killed handlers cost it. settled says that this delivery is dealt with.
@@ -108,14 +112,16 @@ func (h *Handler) enact(ctx context.Context, a *attempt, outcome error) error {
 	if v == failed && interrupted(ctx) {
 		return h.logFailure(ctx, outcome) // nobody's fault: not recorded, so that renewal gives the try back
 	}
+	if v == done && a.item.dequeueCount <= 1 && a.book.Failures == 0 {
+		h.conclude(ctx, done, nil) // nearly always: nothing to write
+		return nil
+	}
 	write, cancel := h.writing(ctx)
 	defer cancel()
 	switch v {
 	case done:
 		h.conclude(ctx, done, nil)
-		if a.item.dequeueCount > 1 || a.book.Failures > 0 {
-			h.forgetFailures(write, a)
-		}
+		h.forgetFailures(write, a)
 		return nil
 	case retry:
 		book := a.history()
@@ -125,7 +131,7 @@ func (h *Handler) enact(ctx context.Context, a *attempt, outcome error) error {
 		return h.settle(ctx, permanent, outcome, h.poison(write, a, outcome))
 	case hold:
 		return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
-			ID: a.key, Function: a.function.name, Queue: a.item.queue, Reason: outcome.Error(), Body: a.item.body}))
+			ID: a.key(), Function: a.function.name, Queue: a.item.queue, Reason: outcome.Error(), Body: a.item.body}))
 	}
 	return h.recordFailure(ctx, write, a, outcome)
 }
@@ -171,7 +177,7 @@ func (h *Handler) concludeByHand(ctx context.Context, a *attempt, outcome error)
 	write, cancel := h.writing(ctx)
 	defer cancel()
 	return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
-		ID: a.key, Function: a.function.name, Queue: a.item.queue, Reason: outcome.Error(), Body: a.item.body}))
+		ID: a.key(), Function: a.function.name, Queue: a.item.queue, Reason: outcome.Error(), Body: a.item.body}))
 }
 
 // concludeTimer does the same for a timer. The host never repeats a failed timer run, so nothing but a hold is kept.
@@ -203,7 +209,7 @@ func (h *Handler) conclude(ctx context.Context, v verdict, outcome error) {
 	if outcome != nil && v != retry {
 		level = slog.LevelError
 	}
-	inv.log.LogAttrs(context.WithoutCancel(ctx), level, "invocation "+string(v), attrs...)
+	h.log.LogAttrs(ctx, level, "invocation "+string(v), attrs...)
 }
 
 // writing is a context for storing an outcome: the handler's own may be over.
@@ -222,7 +228,7 @@ type failures struct {
 
 const maxRecord = 1 << 20 // bytes of any record kept in the state container
 
-func failuresName(a *attempt) string { return "failed/" + a.function.name + "/" + a.key + ".json" }
+func failuresName(a *attempt) string { return "failed/" + a.function.name + "/" + a.key() + ".json" }
 
 func (h *Handler) readFailures(ctx context.Context, a *attempt) (failures, string, error) {
 	var f failures

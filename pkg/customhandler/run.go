@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"runtime/pprof"
 	"strings"
@@ -31,7 +30,7 @@ func (h *Handler) run(ctx context.Context, work func(context.Context) error) err
 		err := errors.New("the handler left by runtime.Goexit")
 		defer func() {
 			if v := recover(); v != nil {
-				inv.log.Error("handler panicked", "panic", fmt.Sprint(v), "stack", clip(string(debug.Stack()), maxStack))
+				inv.logger().Error("handler panicked", "panic", fmt.Sprint(v), "stack", clip(string(debug.Stack()), maxStack))
 				err = &panicError{v}
 			}
 			result <- err
@@ -50,10 +49,10 @@ func (h *Handler) run(ctx context.Context, work func(context.Context) error) err
 		return explain(ctx, err)
 	case <-patience.C:
 	}
-	inv.log.Error("handler ignores that its time is over", "cause", context.Cause(ctx), "stack", stackOf(inv.id))
+	inv.logger().Error("handler ignores that its time is over", "cause", context.Cause(ctx), "stack", stackOf(inv.id))
 	go func() {
 		err := <-result
-		inv.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "handler ended after its invocation was given up", slog.Any("error", err))
+		inv.logger().Warn("handler ended after its invocation was given up", "error", err)
 	}()
 	return errStuck
 }

@@ -86,8 +86,8 @@ func (rs *runs) start(f Function, dryRun bool, work, after func(context.Context)
 	}
 	now := time.Now().UTC()
 	id := now.Format("20060102T150405Z") + "-" + uuid.NewString()[:8]
-	inv := &invocation{function: f.name, id: id, started: now, manual: true, dryRun: dryRun, transcript: &transcript{}}
-	inv.bind(rs.handler.log)
+	inv := &invocation{function: f.name, id: id, started: now, manual: true, dryRun: dryRun, transcript: &transcript{},
+		app: rs.handler.log}
 	run := &liveRun{inv: inv, ended: make(chan struct{}),
 		record: runRecord{ID: id, Function: f.name, State: running, DryRun: dryRun, Started: now, Heartbeat: now}}
 	rs.mu.Lock()

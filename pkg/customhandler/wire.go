@@ -53,6 +53,11 @@ func looseText(value []byte) string {
 	if kindOf(value) != '"' {
 		return string(value)
 	}
+	if inner, ok := bytes.CutPrefix(value, []byte(`"\"`)); ok { // the host's usual form, without a detour over encoding/json
+		if inner, ok := bytes.CutSuffix(inner, []byte(`\""`)); ok && bytes.IndexByte(inner, '\\') < 0 {
+			return string(inner)
+		}
+	}
 	text := unquote(value)
 	if kindOf(text) == '"' && json.Valid(text) {
 		text = unquote(bytes.TrimSpace(text))
@@ -93,14 +98,21 @@ func parseQueue(p payload, b binding) (queueItem, error) {
 	if t, ok := p.text("InsertionTime"); ok && !overridden("InsertionTime") {
 		item.inserted = parseHostTime(t)
 	}
-	has := func(name string) bool {
-		_, ok := p.text(name)
-		return ok && !overridden(name)
+	if item.dequeueCount == 0 {
+		item.manual = neverQueued(p, overridden)
 	}
-	// A message run by hand never was on the queue: the host gives it neither id nor receipt, and it never expires.
-	expires, _ := p.text("ExpirationTime")
-	item.manual = !has("Id") && !has("PopReceipt") && item.dequeueCount == 0 && (expires == "" || strings.HasPrefix(expires, "9999-"))
 	return item, nil
+}
+
+// neverQueued recognises a message run by hand: the host gives it neither id nor receipt, and it never expires.
+func neverQueued(p payload, overridden func(string) bool) bool {
+	for _, name := range []string{"Id", "PopReceipt"} {
+		if _, ok := p.text(name); ok && !overridden(name) {
+			return false
+		}
+	}
+	expires, _ := p.text("ExpirationTime")
+	return expires == "" || strings.HasPrefix(expires, "9999-")
 }
 
 // queueBody decodes a message's body. text says that it came through a string binding, into whose metadata the host merges
