@@ -42,7 +42,8 @@ func openEstate(ctx context.Context, dir string, ownServer bool) (*estate, error
 }
 
 func (e *estate) start(ctx context.Context, ownServer bool) (err error) {
-	if e.emulator, err = azurite.Start(ctx, azurite.Options{Dir: filepath.Join(e.dir, "storage")}); err != nil {
+	// The emulator must outlive ctx: the host still needs it while it stops.
+	if e.emulator, err = azurite.Start(context.WithoutCancel(ctx), azurite.Options{Dir: filepath.Join(e.dir, "storage")}); err != nil {
 		return err
 	}
 	connection := settings.NewSecret(e.emulator.ConnectionString())

@@ -30,11 +30,15 @@ func main() {
 	flag.StringVar(&o.root, "root", ".", "the repository")
 	flag.StringVar(&o.build, "build", "build", "where the packed apps go")
 	flag.StringVar(&o.dir, "dir", filepath.Join("build", "run"), "for everything of this run; emptied first")
+	worker := flag.Bool("worker", false, "do the work; without it, start a worker and wait for it")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if !*worker {
+		os.Exit(launch(os.Args[1:]))
+	}
+	ctx, forget := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancelCause(ctx)
 	go watchParent(ctx, cancel)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
+	context.AfterFunc(ctx, forget) // a second signal does not wait
 	err := run(ctx, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make run:", err)
@@ -42,7 +46,7 @@ func main() {
 	}
 }
 
-// watchParent ends the run when make, or whatever else started it, is gone: nobody could stop it any more.
+// watchParent ends the run when the process that started it is gone: nobody could stop it any more.
 func watchParent(ctx context.Context, end context.CancelCauseFunc) {
 	parent := os.Getppid()
 	tick := time.NewTicker(time.Second)

@@ -152,11 +152,14 @@ func (s *session) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if verdict == nil {
+		fmt.Fprintln(s.out, "\nEverything is as expected.")
+	}
 	if s.once {
 		return verdict
 	}
 	if verdict != nil {
-		fmt.Fprintln(s.out, verdict)
+		fmt.Fprintf(s.out, "\n%v\n", verdict)
 	}
 	s.invite()
 	fmt.Fprintln(s.out, "\nEverything stays up until Ctrl-C.")

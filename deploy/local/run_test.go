@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -249,72 +248,4 @@ func TestAddressInUse(t *testing.T) {
 	if _, err := os.Stat(o.dir); err != nil {
 		t.Errorf("the folder of the other run was touched: %v", err)
 	}
-}
-
-// TestKilled kills the run with -9, from which nobody can clean up, and looks for processes that outlive it.
-func TestKilled(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("finds processes in /proc: Linux only")
-	}
-	o, out := testOptions(t)
-	binary := filepath.Join(t.TempDir(), "local")
-	if text, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	cmd := exec.CommandContext(t.Context(), binary, "-address", "127.0.0.1:0", "-biggest", "100000", "-build", o.build, "-dir", o.dir)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = o.root, o.environ, out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	await(t.Context(), t, "the run to be up", func() bool { return strings.Contains(out.String(), "until Ctrl-C") })
-	left := descendants(t, cmd.Process.Pid)
-	if len(left) < 2 {
-		t.Errorf("%d processes below the run, want at least the emulator and a handler", len(left))
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Wait()
-	for pid, name := range left {
-		await(t.Context(), t, fmt.Sprintf("%s (%d) to end", name, pid), func() bool { return !alive(pid) })
-	}
-}
-
-// descendants lists a process's children and theirs.
-func descendants(t *testing.T, pid int) map[int]string {
-	t.Helper()
-	found := map[int]string{}
-	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, list := range lists {
-		data, err := os.ReadFile(list)
-		if err != nil {
-			continue // the thread has ended
-		}
-		for _, field := range strings.Fields(string(data)) {
-			var child int
-			if _, err := fmt.Sscan(field, &child); err != nil {
-				t.Fatal(err)
-			}
-			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", child))
-			found[child] = strings.TrimSpace(string(name))
-			for grandchild, name := range descendants(t, child) {
-				found[grandchild] = name
-			}
-		}
-	}
-	return found
-}
-
-// alive reports whether a process runs; a zombie that nobody has waited for does not.
-func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z")
 }
