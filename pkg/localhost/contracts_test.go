@@ -2,6 +2,7 @@ package localhost
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -122,3 +123,12 @@ func loadOne(t *testing.T, name string, doc any, hostJSON string, environ ...str
 	}
 	return functions[0], config
 }
+
+func timerFunction(schedule string, more ...string) string {
+	return fmt.Sprintf(`{"bindings":[{"type":"timerTrigger","direction":"in","name":"timer","schedule":%q%s}]}`, schedule, strings.Join(more, ""))
+}
+
+const (
+	queueFunction = `{"bindings":[{"type":"queueTrigger","direction":"in","name":"msg","queueName":"work"}]}`
+	httpFunction  = `{"bindings":[{"type":"httpTrigger","direction":"in","name":"req","authLevel":"anonymous"},{"type":"http","direction":"out","name":"res"}]}`
+)

@@ -1,10 +1,11 @@
+//go:build unix
+
 package localhost
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -238,15 +239,6 @@ func queuesOf(t *testing.T, environ []string) *azqueue.ServiceClient {
 	}
 	return client
 }
-
-func timerFunction(schedule string, more ...string) string {
-	return fmt.Sprintf(`{"bindings":[{"type":"timerTrigger","direction":"in","name":"timer","schedule":%q%s}]}`, schedule, strings.Join(more, ""))
-}
-
-const (
-	queueFunction = `{"bindings":[{"type":"queueTrigger","direction":"in","name":"msg","queueName":"work"}]}`
-	httpFunction  = `{"bindings":[{"type":"httpTrigger","direction":"in","name":"req","authLevel":"anonymous"},{"type":"http","direction":"out","name":"res"}]}`
-)
 
 func TestAppRuns(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ func TestOutputsAsRecorded(t *testing.T) {
 	t.Parallel()
 	compared := 0
 	for _, c := range recordings[outputRecording](t, "outputs") {
-		var reply scriptedReply
+		var reply struct{ JSON json.RawMessage }
 		var stored []storedMessage
 		if json.Unmarshal(c.Reply, &reply) != nil || reply.JSON == nil || json.Unmarshal(c.Stored, &stored) != nil {
 			continue // the reply, or what was stored, is recorded in words only

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -94,7 +95,8 @@ type wire struct {
 
 type handlerConn struct {
 	net.Conn
-	r *bufio.Reader
+	r       *bufio.Reader
+	watched chan error // of an idle connection: how its watch ended
 }
 
 // get reuses a connection that the handler still holds open, or dials.
@@ -118,16 +120,24 @@ func (w *wire) get(ctx context.Context) (*handlerConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &handlerConn{conn, bufio.NewReader(conn)}, nil
+	return &handlerConn{Conn: conn, r: bufio.NewReader(conn)}, nil
 }
 
-// alive says whether the other side has neither closed the connection nor sent something unasked.
+// watch looks, while nothing is asked, for what the other side does: it should do nothing.
+func (c *handlerConn) watch() {
+	c.watched = make(chan error, 1)
+	go func() {
+		_, err := c.r.Peek(1)
+		c.watched <- err
+	}()
+}
+
+// alive ends the watch and says whether the other side has neither closed the connection nor sent something unasked.
 func (c *handlerConn) alive() bool {
-	c.SetReadDeadline(time.Now().Add(100 * time.Microsecond))
-	_, err := c.r.Peek(1)
+	c.SetReadDeadline(time.Unix(1, 0))
+	err := <-c.watched
 	c.SetReadDeadline(time.Time{})
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (w *wire) put(c *handlerConn) {
@@ -137,6 +147,7 @@ func (w *wire) put(c *handlerConn) {
 		c.Close()
 		return
 	}
+	c.watch()
 	w.idle = append(w.idle, c)
 }
 

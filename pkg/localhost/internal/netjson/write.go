@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Quote writes s as a JSON string with Newtonsoft's escapes: only what JSON requires, and the line separators.
@@ -31,7 +32,7 @@ func AppendQuoted(b []byte, s string) []byte {
 			const hex = "0123456789abcdef"
 			b = append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 		default:
-			b = append(b, string(r)...)
+			b = utf8.AppendRune(b, r)
 		}
 	}
 	return append(b, '"')
@@ -140,7 +141,7 @@ func Text(v Value, local *time.Location) string {
 func formatFloat(f float64) string {
 	text := strconv.FormatFloat(f, 'E', -1, 64)
 	exponent, err := strconv.Atoi(text[strings.IndexByte(text, 'E')+1:])
-	if err != nil || math.IsInf(f, 0) || exponent >= 15 || exponent < -5 {
+	if err != nil || math.IsInf(f, 0) || exponent >= 15 || exponent <= -5 {
 		return text
 	}
 	return strconv.FormatFloat(f, 'f', -1, 64)
