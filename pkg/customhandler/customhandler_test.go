@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -33,14 +34,14 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv("CUSTOMHANDLER_TEST_PROCESS"); role != "" {
 		processUnderTest(role) // never returns
 	}
-	started := false
+	var started atomic.Bool
 	start := emulator
 	emulator = func() (*azurite.Server, error) {
-		started = true
+		started.Store(true)
 		return start()
 	}
 	code := m.Run()
-	if started {
+	if started.Load() {
 		if server, err := start(); err == nil {
 			server.Stop()
 		}

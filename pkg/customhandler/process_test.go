@@ -60,7 +60,6 @@ func processUnderTest(role string) {
 // handlerProcess is a handler as a child process.
 type handlerProcess struct {
 	cmd   *exec.Cmd
-	url   string
 	lines chan string // of both streams
 	done  chan struct{}
 	all   bytes.Buffer // every line; complete when done is closed

@@ -226,3 +226,30 @@ func TestLongRecordsAreCut(t *testing.T) {
 	find(t, b.Stdout(), "long text")
 	find(t, b.Stdout(), "long value")
 }
+
+// When the host goes away in the middle, the handler is told so, and the try is nobody's failure.
+func TestConnectionLossIsNoFailure(t *testing.T) {
+	t.Parallel()
+	begun, cause := make(chan struct{}), make(chan error, 1)
+	b := newBench(t, handlers{queue: func(ctx context.Context, _ customhandler.Message[job]) error {
+		close(begun)
+		<-ctx.Done()
+		cause <- context.Cause(ctx)
+		return ctx.Err()
+	}})
+	ctx, hangUp := context.WithCancel(t.Context())
+	go func() {
+		<-begun
+		hangUp()
+	}()
+	if err := b.Abandon(ctx, "work", encode(t, job{Path: "/a"})); err == nil {
+		t.Error("the invocation was answered")
+	}
+	if err := <-cause; !errors.Is(err, customhandler.ErrHostGone) {
+		t.Errorf("cause is %v", err)
+	}
+	b.Stop()
+	if got := blobs(t, b, "failed/"); len(got) != 0 {
+		t.Errorf("recorded %q", got)
+	}
+}

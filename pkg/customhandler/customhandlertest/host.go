@@ -6,6 +6,7 @@ package customhandlertest
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -29,6 +30,8 @@ import (
 type Host struct {
 	tb             testing.TB
 	server         *httptest.Server
+	handler        *customhandler.Handler
+	stop           sync.Once
 	stdout, stderr stream
 }
 
@@ -58,11 +61,17 @@ func New(tb testing.TB, app customhandler.App, root fs.FS, environ ...string) *H
 		tb.Fatal(err)
 	}
 	h.server = httptest.NewServer(handler)
-	tb.Cleanup(func() {
-		h.server.Close()
-		handler.Close()
-	})
+	h.handler = handler
+	tb.Cleanup(h.Stop)
 	return h
+}
+
+// Stop waits for the invocations in flight and ends the handler. It happens by itself at the test's end.
+func (h *Host) Stop() {
+	h.stop.Do(func() {
+		h.server.Close()
+		h.handler.Close()
+	})
 }
 
 // Timer fires a timer function on its schedule.
@@ -93,6 +102,20 @@ func (h *Host) Queue(function string, body []byte) Result {
 
 // Deliver delivers a message through a binding of data type binary.
 func (h *Host) Deliver(function string, d Delivery) Result {
+	h.tb.Helper()
+	data, metadata := d.payload()
+	return h.invoke(function, data, metadata)
+}
+
+// Abandon delivers a new message and hangs up when ctx ends, as a host does that dies. It returns the connection's error, or
+// nil when the handler was faster.
+func (h *Host) Abandon(ctx context.Context, function string, body []byte) error {
+	data, metadata := Delivery{Body: body}.payload()
+	_, err := h.send(ctx, function, data, metadata)
+	return err
+}
+
+func (d Delivery) payload() (data, metadata map[string]any) {
 	const layout = "2006-01-02T15:04:05-07:00"
 	if d.ID == "" {
 		d.ID = uuid.NewString()
@@ -100,14 +123,14 @@ func (h *Host) Deliver(function string, d Delivery) Result {
 	if d.Inserted.IsZero() {
 		d.Inserted = time.Now().UTC()
 	}
-	return h.invoke(function, map[string]any{"message": base64.StdEncoding.EncodeToString(d.Body)}, map[string]any{
+	return map[string]any{"message": base64.StdEncoding.EncodeToString(d.Body)}, map[string]any{
 		"DequeueCount":    fmt.Sprint(max(d.DequeueCount, 1)),
 		"ExpirationTime":  d.Inserted.AddDate(0, 0, 7).Format(layout),
 		"Id":              encoded(d.ID),
 		"InsertionTime":   d.Inserted.Format(layout),
 		"NextVisibleTime": time.Now().UTC().Add(10 * time.Minute).Format(layout),
 		"PopReceipt":      encoded("AgAAAAMAAAAAAAAA"),
-	})
+	}
 }
 
 // QueueByHand gives a queue function a message as the admin API does: it never was on the queue.
@@ -170,18 +193,26 @@ func (h *Host) clientResponse(result Result) *http.Response {
 	return recorder.Result()
 }
 
-// invoke posts one invocation. The binding's name is taken from data: "timer", "message" and "req" must be the names in function.json.
 func (h *Host) invoke(function string, data, metadata map[string]any) Result {
 	h.tb.Helper()
-	metadata["sys"] = map[string]string{"MethodName": function, "UtcNow": time.Now().UTC().Format("2006-01-02T15:04:05.9999999Z"), "RandGuid": uuid.NewString()}
-	payload, err := json.Marshal(map[string]any{"Data": data, "Metadata": metadata})
+	result, err := h.send(h.tb.Context(), function, data, metadata)
 	if err != nil {
 		h.tb.Fatal(err)
 	}
-	// io.MultiReader hides the length, so that the body is chunked as the host's is.
-	r, err := http.NewRequestWithContext(h.tb.Context(), http.MethodPost, h.server.URL+"/"+function, io.MultiReader(bytes.NewReader(payload)))
+	return result
+}
+
+// send posts one invocation. The keys of data, "timer", "message" and "req", must be the bindings' names in function.json.
+func (h *Host) send(ctx context.Context, function string, data, metadata map[string]any) (Result, error) {
+	metadata["sys"] = map[string]string{"MethodName": function, "UtcNow": time.Now().UTC().Format("2006-01-02T15:04:05.9999999Z"), "RandGuid": uuid.NewString()}
+	payload, err := json.Marshal(map[string]any{"Data": data, "Metadata": metadata})
 	if err != nil {
-		h.tb.Fatal(err)
+		return Result{}, err
+	}
+	// io.MultiReader hides the length, so that the body is chunked as the host's is.
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.server.URL+"/"+function, io.MultiReader(bytes.NewReader(payload)))
+	if err != nil {
+		return Result{}, err
 	}
 	r.Header.Set("X-Azure-Functions-HostVersion", "4.1037.0.0")
 	r.Header.Set("X-Azure-Functions-InvocationId", uuid.NewString())
@@ -189,14 +220,11 @@ func (h *Host) invoke(function string, data, metadata map[string]any) Result {
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	response, err := h.server.Client().Do(r)
 	if err != nil {
-		h.tb.Fatal(err)
+		return Result{}, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		h.tb.Fatal(err)
-	}
-	return Result{response.StatusCode, string(body)}
+	return Result{response.StatusCode, string(body)}, err
 }
 
 // encoded is a JSON string, as the host writes texts into metadata.
