@@ -69,7 +69,7 @@ func (a *Account) wrap(ctx context.Context, err error, op, resource string) erro
 		e.ended = context.Cause(ctx)
 		e.Detail = e.ended.Error()
 	case errors.As(err, &login):
-		e.Kind, e.Detail = loginFailure(login)
+		e.Detail, e.Kind = loginFailure(login)
 	case errors.As(err, &response):
 		e.Status, e.Code = response.StatusCode, response.ErrorCode
 		e.Kind = kindOf(e.Status, e.Code)
@@ -131,15 +131,16 @@ func advice(status int, code string) string {
 	return ""
 }
 
-func loginFailure(err *azidentity.AuthenticationFailedError) (kind error, detail string) {
-	if r := err.RawResponse; r != nil {
-		if kind := kindOf(r.StatusCode, ""); kind == ErrUnavailable {
-			return kind, fmt.Sprintf("the identity service answered %d", r.StatusCode)
-		}
-		return ErrDenied, fmt.Sprintf("the identity service answered %d; check that the identity named by "+
-			"AzureWebJobsStorage__clientId is assigned to the app", r.StatusCode)
+func loginFailure(err *azidentity.AuthenticationFailedError) (detail string, kind error) {
+	r := err.RawResponse
+	if r == nil {
+		return "the identity service gave no answer", ErrUnavailable
 	}
-	return ErrUnavailable, "the identity service gave no answer"
+	detail = fmt.Sprintf("the identity service answered %d", r.StatusCode)
+	if kindOf(r.StatusCode, "") == ErrUnavailable {
+		return detail, ErrUnavailable
+	}
+	return detail + "; check that the identity named by AzureWebJobsStorage__clientId is assigned to the app", ErrDenied
 }
 
 // innermost is the reason of a failed request without its address, which may carry a signature.

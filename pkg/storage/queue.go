@@ -142,7 +142,7 @@ func (q *Queue) Hide(ctx context.Context, m Message, d time.Duration) (Message, 
 }
 
 // Delete removes a received message; that it is gone already is no error. ErrConflict when somebody else received it
-// meanwhile.
+// meanwhile and the service says so: it may also call such a message gone.
 func (q *Queue) Delete(ctx context.Context, m Message) error {
 	_, err := q.client.DeleteMessage(ctx, m.ID, m.PopReceipt, nil)
 	err = q.wrap(ctx, err, "delete a message of")
