@@ -30,6 +30,7 @@ type Account struct {
 	secrets   []settings.Secret
 	transport *http.Transport     // nil when the caller brought a transport of its own
 	streaming policy.RetryOptions // without a limit for one request, which would cut a long download
+	stall     time.Duration       // how long a download may stand still
 	buffers   sync.Pool           // of *buffer
 	blobs     *service.Client
 	queues    *azqueue.ServiceClient
@@ -76,7 +77,7 @@ func Open(cfg Config, opts ...Option) (*Account, error) {
 	for _, set := range opts {
 		set(&o)
 	}
-	a := &Account{streaming: o.retry, buffers: sync.Pool{New: func() any { return new(buffer) }}}
+	a := &Account{streaming: o.retry, stall: stallLimit, buffers: sync.Pool{New: func() any { return new(buffer) }}}
 	a.streaming.TryTimeout = 0
 	if o.transport == nil {
 		a.transport = newTransport()

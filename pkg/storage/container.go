@@ -12,7 +12,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -74,37 +73,6 @@ func (c *Container) stat(ctx context.Context, name string) (Properties, string, 
 	p := properties(name, r.ContentLength, r.ETag, r.ContentMD5, r.LastModified, r.ContentType, r.Metadata)
 	return p, decodeMetadata(r.Metadata)[writeKey], nil
 }
-
-// Open streams a blob. A connection that breaks in the middle is made anew; if the blob was replaced meanwhile, Read fails
-// rather than mixing two versions. The caller closes the reader.
-func (c *Container) Open(ctx context.Context, name string) (io.ReadCloser, Properties, error) {
-	unlimited := policy.WithRetryOptions(ctx, c.account.streaming)
-	r, err := c.client.NewBlobClient(name).DownloadStream(unlimited, nil)
-	if err != nil {
-		return nil, Properties{}, c.wrap(ctx, err, "read", name)
-	}
-	p := properties(name, r.ContentLength, r.ETag, r.ContentMD5, r.LastModified, r.ContentType, r.Metadata)
-	body := r.NewRetryReader(unlimited, &blob.RetryReaderOptions{MaxRetries: 5})
-	return &reader{ctx: ctx, container: c, name: name, body: body}, p, nil
-}
-
-// reader sorts the errors of a download.
-type reader struct {
-	ctx       context.Context
-	container *Container
-	name      string
-	body      io.ReadCloser
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	n, err := r.body.Read(p)
-	if err != nil && err != io.EOF {
-		err = r.container.wrap(r.ctx, err, "read", r.name)
-	}
-	return n, err
-}
-
-func (r *reader) Close() error { return r.body.Close() }
 
 // Read returns a whole blob of at most limit bytes, checked against its MD5 when it has one.
 func (c *Container) Read(ctx context.Context, name string, limit int64) ([]byte, Properties, error) {

@@ -216,6 +216,43 @@ func TestBrokenUploadLeavesTheOldBlob(t *testing.T) {
 	}
 }
 
+func TestDownloads(t *testing.T) {
+	t.Parallel()
+	t.Run("cut again and again", func(t *testing.T) {
+		t.Parallel()
+		r := newRoom(t)
+		r.must(r.upload("x", blocks, storage.Cond{}))
+		cut := r.proxy.Inject(storagefault.Fault{Match: storagefault.Op("Get Blob"), Times: 3, Effect: storagefault.Truncate(block)})
+		r.holds("x", blocks)
+		if cut.Hits() != 3 {
+			t.Errorf("cut %d times", cut.Hits())
+		}
+	})
+	t.Run("replaced in the middle", func(t *testing.T) {
+		t.Parallel()
+		r := newRoom(t)
+		r.must(r.upload("x", blocks, storage.Cond{}))
+		r.proxy.Inject(storagefault.Fault{Match: storagefault.Op("Get Blob"), Times: 1, Effect: storagefault.Truncate(block)})
+		body, _, err := r.c.Open(t.Context(), "x")
+		r.must(err)
+		defer body.Close()
+		r.must(r.upload("x", strings.ToUpper(blocks), storage.Cond{}))
+		if _, err := io.Copy(io.Discard, body); !errors.Is(err, storage.ErrConflict) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("standing still", func(t *testing.T) {
+		t.Parallel()
+		r := newRoom(t)
+		r.must(r.upload("x", blocks, storage.Cond{}))
+		r.proxy.Inject(storagefault.Fault{Match: storagefault.Op("Get Blob"), Effect: storagefault.Stall(block)})
+		r.c.SetStallLimit(200 * time.Millisecond)
+		if _, _, err := r.c.Read(t.Context(), "x", 64<<20); !errors.Is(err, storage.ErrUnavailable) || !strings.Contains(err.Error(), "stands still") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestTwoUploadsOfOneName(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t)

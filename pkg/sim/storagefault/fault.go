@@ -108,13 +108,34 @@ func Truncate(n int64) Effect {
 	}
 }
 
+// Stall passes the first n bytes of the answer's body and then nothing, until the program gives up or the proxy stops.
+func Stall(n int64) Effect {
+	return func(p *Proxy, r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
+		resp, err := forward()
+		if err == nil {
+			resp.Body = &truncated{ReadCloser: resp.Body, left: n, wait: func() {
+				select {
+				case <-r.Context().Done():
+				case <-p.stopped.Done():
+				}
+			}}
+		}
+		return resp, err
+	}
+}
+
+// truncated gives the first bytes of a body, waits if it is told to, and fails.
 type truncated struct {
 	io.ReadCloser
 	left int64
+	wait func()
 }
 
 func (t *truncated) Read(p []byte) (int, error) {
 	if t.left == 0 {
+		if t.wait != nil {
+			t.wait()
+		}
 		return 0, errCut
 	}
 	n, err := t.ReadCloser.Read(p[:min(int64(len(p)), t.left)])
