@@ -138,7 +138,7 @@ func (c *Conn) explain(op string, err error) *Error {
 		return &Error{Message: fmt.Sprintf("%s: the answer is not FTP: %s", asked, err)}
 	case hungUp(err) && c.ctl.said(ftp.StatusNotAvailable):
 		return judge(op, c.ctl.reply.Code, c.ctl.reply.Msg) // the library tried another command after it
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Message: asked + ": the server closed the connection", class: ErrLost}
 	case hungUp(err):
 		return &Error{Message: asked + ": " + err.Error(), class: ErrLost}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"io"
 	"net"
 	"net/textproto"
@@ -269,16 +268,4 @@ func TestStopEndsWhateverGoesOn(t *testing.T) {
 	if _, err := net.Dial("tcp", s.Addr()); err == nil {
 		t.Error("the port is still open after Stop")
 	}
-}
-
-func Example() {
-	s, err := simftp.Start(simftp.Options{})
-	if err != nil {
-		panic(err)
-	}
-	defer s.Stop()
-	s.WriteFile("/hr/employees.csv", []byte("EmployeeID,Name\n"), time.Time{})
-	s.Script(simftp.Fault{Command: "RETR", Times: 1, Kind: simftp.Die, After: 4})
-	fmt.Println(s.Connections(), "connections")
-	// Output: 0 connections
 }
