@@ -40,8 +40,8 @@ run: tools ## the estate on this machine, until Ctrl-C (ONCE=1, ADDRESS=127.0.0.
 	@exec build/local $(if $(ONCE),-once) $(if $(ADDRESS),-address $(ADDRESS)) $(if $(LIMIT),-limit $(LIMIT))
 
 .PHONY: bench
-bench: test-tools ## measure against the limits: a table (minutes; installs rclone into build/)
-	@$(HERE) ./deploy/bench
+bench: test-tools ## measure against the limits: a table (minutes; installs rclone into build/; ONLY=small)
+	@$(HERE) ./deploy/bench $(if $(ONLY),-only $(ONLY))
 
 .PHONY: fuzz
 fuzz: ## every fuzz target, for FUZZTIME=30s each

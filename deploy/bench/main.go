@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,25 +17,39 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx); err != nil {
+	only := flag.String("only", "", "measure one section: startup, invocations, size, small or big")
+	flag.Parse()
+	if err := run(ctx, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "make bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, only string) error {
 	b, err := prepare(ctx)
 	if err != nil {
 		return err
 	}
 	defer b.close()
 	var rows []row
-	for _, section := range []func(context.Context) ([]row, error){b.startup, b.invocations, b.size, b.small, b.big} {
-		measured, err := section(ctx)
+	for _, section := range []struct {
+		name    string
+		measure func(context.Context) ([]row, error)
+	}{
+		{"startup", b.startup}, {"invocations", b.invocations}, {"size", b.size}, {"small", b.small}, {"big", b.big},
+	} {
+		if only != "" && only != section.name {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "measuring: %s\n", section.name)
+		measured, err := section.measure(ctx)
 		if err != nil {
 			return err
 		}
 		rows = append(rows, measured...)
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("-only %s: there is no such section", only)
 	}
 	return printTable(os.Stdout, rows)
 }

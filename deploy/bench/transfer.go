@@ -90,21 +90,22 @@ func (b *bench) emptyStorage(ctx context.Context) (*azurite.Server, *storage.Acc
 	return emulator, account, err
 }
 
-// fetched is what one run of the handler cost.
+// fetched is what one run of the handler cost, and what it stored.
 type fetched struct {
-	took time.Duration // from the start of the process to the last answer
-	peak int64         // resident bytes
+	took   time.Duration // from the start of the process to the last answer
+	peak   int64         // resident bytes
+	stored map[string]storage.Properties
 }
 
 // fetch has the packed handler store the files in an empty emulator, posting batches as the host does.
-func (b *bench) fetch(ctx context.Context, server *ftpd.Server, files []drop.File) (result fetched, err error) {
+func (b *bench) fetch(ctx context.Context, server *ftpd.Server, security string, files []drop.File) (result fetched, err error) {
 	emulator, account, err := b.emptyStorage(ctx)
 	if err != nil {
 		return result, err
 	}
 	defer emulator.Stop()
 	defer account.Close()
-	environ, err := b.ftppull(emulator, server)
+	environ, err := b.ftppull(emulator, server, security)
 	if err != nil {
 		return result, err
 	}
@@ -134,11 +135,12 @@ func (b *bench) fetch(ctx context.Context, server *ftpd.Server, files []drop.Fil
 	if result.peak, err = p.memory("VmHWM"); err != nil {
 		return result, err
 	}
-	return result, b.arrived(ctx, account, batches, p)
+	result.stored, err = arrived(ctx, account, files, p)
+	return result, err
 }
 
 // ftppull are the settings of the app.
-func (b *bench) ftppull(emulator *azurite.Server, server *ftpd.Server) ([]string, error) {
+func (b *bench) ftppull(emulator *azurite.Server, server *ftpd.Server, security string) ([]string, error) {
 	certificate := filepath.Join(b.dir, "ftp.pem")
 	if err := os.WriteFile(certificate, server.CertPEM, 0o644); err != nil {
 		return nil, fmt.Errorf("write the FTP server's certificate: %w", err)
@@ -146,7 +148,7 @@ func (b *bench) ftppull(emulator *azurite.Server, server *ftpd.Server) ([]string
 	return []string{
 		"AzureWebJobsStorage=" + emulator.ConnectionString(),
 		"FTPServer=" + server.Addr, "FTPUsername=" + ftpd.Username, "FTPPassword=" + ftpd.Password, "FTPCAFile=" + certificate,
-		"FTPSourceDirectory=/", "FTPTargetDirectory=bench",
+		"FTPSourceDirectory=/", "FTPTargetDirectory=bench", "FTPSecurity=" + security,
 	}, nil
 }
 
@@ -168,17 +170,20 @@ func queuePayload(batch drop.Batch) ([]byte, error) {
 }
 
 // arrived makes sure that what was measured is the whole work: a batch that was put off is answered quickly, too.
-func (b *bench) arrived(ctx context.Context, account *storage.Account, batches []drop.Batch, p *process) error {
-	blobs := account.Container("ftppull")
-	for _, batch := range batches {
-		for _, f := range batch.Files {
-			stored, err := blobs.Stat(ctx, batch.BlobName(f))
-			if err != nil || stored.Size != f.Size {
-				return fmt.Errorf("%s has not arrived: %d of %d bytes, %w\n%s", f.Path, stored.Size, f.Size, err, p.tail())
-			}
+func arrived(ctx context.Context, account *storage.Account, files []drop.File, p *process) (map[string]storage.Properties, error) {
+	stored := map[string]storage.Properties{}
+	for blob, err := range account.Container("ftppull").List(ctx, folder+"/") {
+		if err != nil {
+			return nil, err
+		}
+		stored[strings.TrimPrefix(blob.Name, folder+"/")] = blob
+	}
+	for _, f := range files {
+		if stored[f.Path].Size != f.Size {
+			return nil, fmt.Errorf("%s has not arrived: %d of %d bytes\n%s", f.Path, stored[f.Path].Size, f.Size, p.tail())
 		}
 	}
-	return nil
+	return stored, nil
 }
 
 // small compares many small files with the same uploads from memory.
@@ -192,27 +197,32 @@ func (b *bench) small(ctx context.Context) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ours, memory []time.Duration
-	for range repeats {
-		run, err := b.fetch(ctx, server, files)
-		if err != nil {
-			return nil, err
+	var rows []row
+	for _, security := range []string{"explicit", "cleartext"} {
+		var ours, memory []time.Duration
+		for range repeats {
+			run, err := b.fetch(ctx, server, security, files)
+			if err != nil {
+				return nil, err
+			}
+			took, err := b.fromMemory(ctx, server, files, run.stored)
+			if err != nil {
+				return nil, err
+			}
+			ours, memory = append(ours, run.took), append(memory, took)
 		}
-		took, err := b.fromMemory(ctx, server, files)
-		if err != nil {
-			return nil, err
-		}
-		ours, memory = append(ours, run.took), append(memory, took)
+		rows = append(rows, row{
+			what:     fmt.Sprintf("%d x 16 KiB, %s", smallFiles, map[string]string{"explicit": "TLS", "cleartext": "no TLS"}[security]),
+			measured: ratio(median(ours), median(memory)), limit: 1.3, unit: "x",
+			detail: fmt.Sprintf("FTP to storage %.2f s, the same uploads from memory %.2f s (medians of %d)",
+				median(ours).Seconds(), median(memory).Seconds(), repeats),
+		})
 	}
-	return []row{{
-		what: fmt.Sprintf("%d files of 16 KiB", smallFiles), measured: ratio(median(ours), median(memory)), limit: 1.3, unit: "x",
-		detail: fmt.Sprintf("FTP to storage %.2f s, the same uploads from memory %.2f s (medians of %d)",
-			median(ours).Seconds(), median(memory).Seconds(), repeats),
-	}}, nil
+	return rows, nil
 }
 
-// fromMemory uploads the same bytes under the same names, as many at a time.
-func (b *bench) fromMemory(ctx context.Context, server *ftpd.Server, files []drop.File) (time.Duration, error) {
+// fromMemory uploads the same bytes under the same names with the same metadata.
+func (b *bench) fromMemory(ctx context.Context, server *ftpd.Server, files []drop.File, stored map[string]storage.Properties) (time.Duration, error) {
 	emulator, account, err := b.emptyStorage(ctx)
 	if err != nil {
 		return 0, err
@@ -234,7 +244,7 @@ func (b *bench) fromMemory(ctx context.Context, server *ftpd.Server, files []dro
 	group.SetLimit(inFlight)
 	for i, f := range files {
 		group.Go(func() error {
-			_, err := blobs.Write(groupCtx, folder+"/"+f.Path, contents[i], storage.Cond{New: true}, storage.Meta{})
+			_, err := blobs.Write(groupCtx, folder+"/"+f.Path, contents[i], storage.Cond{New: true}, storage.Meta{Metadata: stored[f.Path].Metadata})
 			return err
 		})
 	}
@@ -272,7 +282,7 @@ func (b *bench) againstRclone(ctx context.Context, tool string, server *ftpd.Ser
 	var ours, theirs []time.Duration
 	var ourPeak, theirPeak int64
 	for range repeats {
-		run, err := b.fetch(ctx, server, files)
+		run, err := b.fetch(ctx, server, "explicit", files)
 		if err != nil {
 			return nil, err
 		}
