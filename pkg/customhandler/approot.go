@@ -26,6 +26,7 @@ type functionFile struct {
 	name     string
 	trigger  binding
 	response string // name of the HTTP output binding
+	retries  bool   // it has a retry policy
 }
 
 type binding struct {
@@ -59,8 +60,12 @@ func readAppRoot(root fs.FS, environ []string) (appRoot, error) {
 		FunctionTimeout *string
 		Logging         struct{ LogLevel map[string]string }
 		Extensions      struct {
-			Queues struct{ MaxDequeueCount *int }
+			Queues struct {
+				MaxDequeueCount *int
+				MessageEncoding string
+			}
 		}
+		CustomHandler struct{ EnableForwardingHTTPRequest bool }
 	}
 	if err := readJSON(root, "host.json", &file); err != nil {
 		return appRoot{}, err
@@ -84,6 +89,12 @@ func readAppRoot(root fs.FS, environ []string) (appRoot, error) {
 	}
 	if r.maxDequeue < 1 {
 		return appRoot{}, fmt.Errorf("read host.json: extensions.queues.maxDequeueCount is %d, want 1 or more", r.maxDequeue)
+	}
+	if e := file.Extensions.Queues.MessageEncoding; e != "" && !strings.EqualFold(e, "base64") {
+		return appRoot{}, fmt.Errorf("read host.json: extensions.queues.messageEncoding is %q, want base64: messages are sent so", e)
+	}
+	if file.CustomHandler.EnableForwardingHTTPRequest {
+		return appRoot{}, errors.New("read host.json: customHandler.enableForwardingHttpRequest is true, want false: this handler answers the host's invocations, not its clients' requests")
 	}
 	level := lookup(environ, "AzureFunctionsJobHost__logging__logLevel__default")
 	if level == "" {
@@ -109,11 +120,14 @@ func (r *appRoot) readFunctions(root fs.FS, environ []string) error {
 }
 
 func readFunction(root fs.FS, file string, environ []string) (functionFile, error) {
-	var content struct{ Bindings []binding }
+	var content struct {
+		Bindings []binding
+		Retry    json.RawMessage
+	}
 	if err := readJSON(root, file, &content); err != nil {
 		return functionFile{}, err
 	}
-	f := functionFile{name: path.Dir(file), response: "res"}
+	f := functionFile{name: path.Dir(file), response: "res", retries: kindOf(content.Retry) == '{'}
 	for _, b := range content.Bindings {
 		switch {
 		case strings.HasSuffix(strings.ToLower(b.Type), "trigger"):
@@ -273,6 +287,9 @@ func (file functionFile) compare(f Function) []error {
 		}
 		if file.trigger.QueueName == "" {
 			report(`the queue binding has no "queueName"`)
+		}
+		if file.retries {
+			report(`a queue function needs no "retry": the message has its tries, which survive the process`)
 		}
 		if c := file.trigger.Connection; c != "" && c != "AzureWebJobsStorage" {
 			report("connection is %q, want AzureWebJobsStorage or none", c)

@@ -35,6 +35,8 @@ func TestFunctionTimeout(t *testing.T) {
 		"zero":               {`{"functionTimeout":"00:00:00"}`, "", 0, "no time span"},
 		"number":             {`{"functionTimeout":600}`, "", 0, "read host.json"},
 		"no JSON":            {"{\n\n\"a\": }", "", 0, "read host.json: line 3"},
+		"other encoding":     {`{"extensions":{"queues":{"messageEncoding":"none"}}}`, "", 0, `messageEncoding is "none", want base64`},
+		"forwarding":         {`{"customHandler":{"enableForwardingHttpRequest":true}}`, "", 0, "enableForwardingHttpRequest is true, want false"},
 		"empty":              {"", "", 0, "read host.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,6 +127,8 @@ func TestCheckFunctions(t *testing.T) {
 		"no queue":            {map[string]string{"work/function.json": strings.Replace(queueJSON, `"queueName":"q",`, "", 1)}, []Function{work, tick}, []string{`no "queueName"`}},
 		"other account": {map[string]string{"work/function.json": strings.Replace(queueJSON, `"queueName"`, `"connection":"Other","queueName"`, 1)}, []Function{work, tick},
 			[]string{`connection is "Other"`}},
+		"retry policy": {map[string]string{"work/function.json": strings.Replace(queueJSON, `{"bindings"`, `{"retry":{"strategy":"fixedDelay"},"bindings"`, 1)}, []Function{work, tick},
+			[]string{`needs no "retry"`}},
 		"no trigger":   {map[string]string{"work/function.json": `{"bindings":[]}`}, []Function{work, tick}, []string{"work/function.json: it has no trigger"}},
 		"two triggers": {map[string]string{"work/function.json": `{"bindings":[{"type":"queueTrigger"},{"type":"timerTrigger"}]}`}, []Function{work, tick}, []string{"two triggers"}},
 		"bad type":     {nil, []Function{QueueFunc[reservedName]("work", nil), tick}, []string{`the field name "version" is reserved`}},

@@ -97,7 +97,7 @@ func (h *Handler) register(fns []Function) {
 // Close ends every invocation with ErrStopping, and the runs started through invoke.
 func (h *Handler) Close() {
 	h.end(ErrStopping)
-	h.runs.wait()
+	h.runs.all.Wait()
 }
 
 // ServeHTTP answers the host's probe and its invocations.
@@ -194,6 +194,7 @@ func (h *Handler) serveHTTPFunction(ctx context.Context, f Function, p payload, 
 	if err != nil {
 		return nil, h.logFailure(ctx, err)
 	}
+	h.conclude(ctx, done, nil)
 	return outputs, nil
 }
 

@@ -60,7 +60,7 @@ func (h *Handler) poison(ctx context.Context, a *attempt, reason error) error {
 		return err
 	}
 	err := h.enqueue(ctx, a.item.queue+poisonSuffix, a.item.body, 0)
-	if err == nil && (a.item.dequeueCount > 1 || a.book.Failures > 0) {
+	if err == nil {
 		h.forgetFailures(ctx, a)
 	}
 	return err
@@ -98,7 +98,11 @@ var errUnknownID = errors.New("nothing has this id: ask for the list, it may hav
 func (h *Handler) release(ctx context.Context, r heldRecord, etag string) error {
 	bare, _ := splitDelivery(r.Body)
 	book := bookkeeping{Released: &Release{At: time.Now().UTC().Truncate(time.Second), Reason: clip(r.Reason, maxReason)}}
-	if err := h.enqueue(ctx, r.Queue, joinDelivery(bare, book), 0); err != nil {
+	queue := r.Queue
+	if file, ok := h.root.functions[strings.ToLower(r.Function)]; ok {
+		queue = file.trigger.queue // it may have been renamed since
+	}
+	if err := h.enqueue(ctx, queue, joinDelivery(bare, book), 0); err != nil {
 		return err
 	}
 	return h.dropHeld(ctx, r, etag)

@@ -179,18 +179,17 @@ func (p process) serve(h *Handler, server *http.Server, served <-chan error) int
 	}
 }
 
-// drain takes no more requests and waits for those in flight; past the limit their contexts end with cause.
+// drain takes no more requests and waits for what is in flight, runs by hand too; past the limit contexts end with cause.
 func (h *Handler) drain(server *http.Server, limit time.Duration, cause error) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	if server.Shutdown(ctx) == nil {
+	for _, patience := range []time.Duration{limit, goneGrace / 2} {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		err := errors.Join(server.Shutdown(ctx), h.runs.wait(ctx))
+		cancel()
 		h.end(cause)
-		return
-	}
-	h.end(cause)
-	last, cancel := context.WithTimeout(context.Background(), goneGrace/2)
-	defer cancel()
-	_ = server.Shutdown(last) // whatever is left now is left to the next delivery
+		if err == nil {
+			return
+		}
+	} // whatever is left now is left to the next delivery
 }
 
 // gate answers the host's probe at once and lets invocations wait until the app is built.

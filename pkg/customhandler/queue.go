@@ -40,6 +40,16 @@ func newAttempt(f Function, item queueItem) *attempt {
 // key names the message; most deliveries never need it.
 func (a *attempt) key() string { return bareKey(a.bare) }
 
+// mayHaveFailed tells whether there can be a record of failed tries.
+func (a *attempt) mayHaveFailed() bool {
+	return a.item.dequeueCount != 1 || a.recorded > 0 || a.book.Failures > 0
+}
+
+// held is the record of the message for an operator.
+func (a *attempt) held(reason error) heldRecord {
+	return heldRecord{ID: a.key(), Function: a.function.name, Queue: a.item.queue, Reason: reason.Error(), Body: a.item.body}
+}
+
 // lost is how many earlier deliveries ended without a word.
 func (a *attempt) lost() int { return max(0, a.item.dequeueCount-1-a.recorded) }
 
@@ -112,8 +122,8 @@ func (h *Handler) enact(ctx context.Context, a *attempt, outcome error) error {
 	if v == failed && interrupted(ctx) {
 		return h.logFailure(ctx, outcome) // nobody's fault: not recorded, so that renewal gives the try back
 	}
-	if v == done && a.item.dequeueCount <= 1 && a.book.Failures == 0 {
-		h.conclude(ctx, done, nil) // nearly always: nothing to write
+	if v == done && !a.mayHaveFailed() { // nearly always: nothing to write
+		h.conclude(ctx, done, nil)
 		return nil
 	}
 	write, cancel := h.writing(ctx)
@@ -130,8 +140,11 @@ func (h *Handler) enact(ctx context.Context, a *attempt, outcome error) error {
 	case permanent:
 		return h.settle(ctx, permanent, outcome, h.poison(write, a, outcome))
 	case hold:
-		return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
-			ID: a.key(), Function: a.function.name, Queue: a.item.queue, Reason: outcome.Error(), Body: a.item.body}))
+		err := h.hold(write, a.held(outcome))
+		if err == nil {
+			h.forgetFailures(write, a)
+		}
+		return h.settle(ctx, hold, outcome, err)
 	}
 	return h.recordFailure(ctx, write, a, outcome)
 }
@@ -161,6 +174,8 @@ func (h *Handler) recordFailure(ctx, write context.Context, a *attempt, outcome 
 	}
 	if err := h.writeReason(write, a, outcome); err != nil {
 		Log(ctx).Warn("reason not recorded", "error", err)
+	} else {
+		h.forgetFailures(write, a)
 	}
 	return h.logFailure(ctx, outcome) // the host moves the message itself
 }
@@ -176,8 +191,7 @@ func (h *Handler) concludeByHand(ctx context.Context, a *attempt, outcome error)
 	}
 	write, cancel := h.writing(ctx)
 	defer cancel()
-	return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
-		ID: a.key(), Function: a.function.name, Queue: a.item.queue, Reason: outcome.Error(), Body: a.item.body}))
+	return h.settle(ctx, hold, outcome, h.hold(write, a.held(outcome)))
 }
 
 // concludeTimer does the same for a timer. The host never repeats a failed timer run, so nothing but a hold is kept.
@@ -262,8 +276,9 @@ func (h *Handler) countFailure(ctx context.Context, a *attempt, reason string) e
 	return err
 }
 
+// forgetFailures removes the record of failed tries, if there can be one.
 func (h *Handler) forgetFailures(ctx context.Context, a *attempt) {
-	if h.app.State == nil {
+	if h.app.State == nil || !a.mayHaveFailed() {
 		return
 	}
 	if err := h.app.State.Delete(ctx, failuresName(a), storage.Cond{}); err != nil {

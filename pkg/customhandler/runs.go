@@ -72,7 +72,20 @@ func newRuns(h *Handler) *runs {
 	return &runs{handler: h, slots: make(chan struct{}, maxRuns), live: map[string]*liveRun{}}
 }
 
-func (rs *runs) wait() { rs.all.Wait() }
+// wait waits for the runs to end, or for ctx.
+func (rs *runs) wait(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		rs.all.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 var errTooManyRuns = fmt.Errorf("%d runs by hand are going on in this process already: wait for one to end", maxRuns)
 

@@ -93,7 +93,8 @@ func parseQueue(p payload, b binding) (queueItem, error) {
 		item.id, _ = p.text("Id")
 	}
 	if n, ok := p.text("DequeueCount"); ok && !overridden("DequeueCount") {
-		item.dequeueCount, _ = strconv.Atoi(n)
+		count, _ := strconv.Atoi(n)
+		item.dequeueCount = max(0, count)
 	}
 	if t, ok := p.text("InsertionTime"); ok && !overridden("InsertionTime") {
 		item.inserted = parseHostTime(t)
