@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 )
 
 // console takes what the host prints. All of it goes on to a file; how runs ended is picked out.
@@ -17,7 +20,7 @@ type console struct {
 	partial []byte
 	ended   map[string][]bool // by function: whether each finished run succeeded
 	errors  []string          // the last few
-	news    chan struct{}     // closed, and replaced, when a run has ended
+	news    chan struct{}     // closed, and replaced, when a run has ended or an error was told
 }
 
 func newConsole(file io.Writer) *console {
@@ -29,14 +32,40 @@ var executed = regexp.MustCompile(`Executed 'Functions\.([A-Za-z0-9_-]+)' \((Suc
 
 const keptErrors = 5
 
-// isError recognises an error record of a handler (pkg/customhandler) in a line of the host.
-func isError(line []byte) bool { return bytes.Contains(line, []byte(`"level":"error"`)) }
+// errorLimit bounds the wait for the reason of a run that has failed: the handler's own words come over another pipe than
+// the host's, and may be later.
+const errorLimit = 5 * time.Second
 
-// lastErrors are the newest error records, oldest first.
-func (c *console) lastErrors() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.errors)
+// errorOf finds what an error record of a handler (pkg/customhandler) says, in a line of the host.
+func errorOf(line []byte) (text string, found bool) {
+	_, record, found := bytes.Cut(line, []byte("{"))
+	if !found {
+		return "", false
+	}
+	var r struct{ Level, Msg, Error string }
+	if json.Unmarshal(append([]byte("{"), record...), &r) != nil || r.Level != "error" {
+		return "", false
+	}
+	return strings.TrimSuffix(r.Msg+": "+r.Error, ": "), true
+}
+
+// lastErrors are the newest errors that handlers have told, oldest first. It waits a moment for the first.
+func (c *console) lastErrors(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, errorLimit)
+	defer cancel()
+	for {
+		c.mu.Lock()
+		errors, news := slices.Clone(c.errors), c.news
+		c.mu.Unlock()
+		if len(errors) > 0 {
+			return errors
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return []string{"the app told no reason"}
+		}
+	}
 }
 
 func (c *console) Write(p []byte) (int, error) {
@@ -48,18 +77,23 @@ func (c *console) Write(p []byte) (int, error) {
 		if !found {
 			break
 		}
-		if isError(line) {
-			c.errors = append(c.errors[max(0, len(c.errors)+1-keptErrors):], string(line))
+		if text, found := errorOf(line); found {
+			c.errors = append(c.errors[max(0, len(c.errors)+1-keptErrors):], text)
+			c.announce()
 		}
 		if match := executed.FindSubmatch(line); match != nil {
 			function := string(match[1])
 			c.ended[function] = append(c.ended[function], string(match[2]) == "Succeeded")
-			close(c.news)
-			c.news = make(chan struct{})
+			c.announce()
 		}
 		c.partial = rest
 	}
 	return c.file.Write(p)
+}
+
+func (c *console) announce() {
+	close(c.news)
+	c.news = make(chan struct{})
 }
 
 // runs counts the finished runs of a function.

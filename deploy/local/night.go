@@ -102,7 +102,7 @@ func (s *session) fire(ctx context.Context, app, function string) (verdict, err 
 		return nil, fmt.Errorf("wait for %s: %w; see %s", function, err, s.logFile())
 	}
 	if !succeeded {
-		return fmt.Errorf("%s failed:\n  %s\nAll of it is in %s", function, strings.Join(s.console.lastErrors(), "\n  "), s.logFile()), nil
+		return fmt.Errorf("%s failed:\n  %s\nAll of it is in %s", function, strings.Join(s.console.lastErrors(ctx), "\n  "), s.logFile()), nil
 	}
 	return nil, nil
 }
