@@ -135,7 +135,7 @@ func runTestHandler() int {
 	dir, _ := os.Getwd()
 	h.record(seen{Event: "start", Env: os.Environ(), Args: os.Args, Dir: dir})
 	printLines(h.script.Startup.Stdout, h.script.Startup.Stderr)
-	time.Sleep(time.Duration(h.script.Startup.Delay * float64(time.Second)))
+	pause(context.Background(), time.Duration(h.script.Startup.Delay*float64(time.Second)))
 	if h.script.OnTerm == "ignore" {
 		signal.Ignore(syscall.SIGTERM)
 	}
@@ -214,7 +214,7 @@ func (h *testHandler) reply(key string) scriptedReply {
 
 func (h *testHandler) answer(w http.ResponseWriter, r *http.Request, reply scriptedReply) {
 	printLines(reply.Stdout, reply.Stderr)
-	time.Sleep(time.Duration(reply.Delay * float64(time.Second)))
+	pause(context.Background(), time.Duration(reply.Delay*float64(time.Second)))
 	action, code, _ := strings.Cut(reply.Action, ":")
 	switch action {
 	case "hang":

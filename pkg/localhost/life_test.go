@@ -103,11 +103,9 @@ func TestIdleHandlerEndsAsRecorded(t *testing.T) {
 			case c.stops():
 				waitForStop(t, a)
 			case c.Processes == 1:
+				eventually(t, "the report of the exit", func() bool { return strings.Contains(a.log.String(), "exit code 0") })
 				if got := a.do("GET", "/api/H", nil, ""); got.status != 500 {
 					t.Errorf("after exit 0: got %d, want 500", got.status)
-				}
-				if !strings.Contains(a.log.String(), "exit code 0") {
-					t.Error("the log does not tell about exit code 0")
 				}
 			default:
 				a.awaitHandler(rounds + 1)
@@ -186,7 +184,11 @@ func TestHandlerThatDiesAtStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newTestApp(t, map[string]any{"customHandler": map[string]any{"initializationTimeout": "00:00:00.5"}},
+			limit := "00:00:30"
+			if startup["mode"] == "never" {
+				limit = "00:00:02"
+			}
+			a := newTestApp(t, map[string]any{"customHandler": map[string]any{"initializationTimeout": limit}},
 				map[string]any{"startup": startup}, map[string]any{"H": httpFunction})
 			host, err := New(a.opts)
 			if err != nil {

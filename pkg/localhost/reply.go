@@ -52,15 +52,15 @@ func newReply(doc netjson.Value) (r reply, err error) {
 	if outputs, _ := doc.Get("Outputs"); outputs.Kind == netjson.Object {
 		r.outputs = &outputs
 	} else if outputs.Kind != netjson.Null {
-		return reply{}, fmt.Errorf("Outputs in the handler's answer must be an object, got %s", outputs.Kind)
+		return reply{}, fmt.Errorf("the handler's answer: Outputs must be an object, got %s", outputs.Kind)
 	}
 	logs, _ := doc.Get("Logs")
 	if logs.Kind != netjson.Array && logs.Kind != netjson.Null {
-		return reply{}, fmt.Errorf("Logs in the handler's answer must be an array of strings, got %s", logs.Kind)
+		return reply{}, fmt.Errorf("the handler's answer: Logs must be an array of strings, got %s", logs.Kind)
 	}
 	for i, line := range logs.Items {
 		if line.Kind == netjson.Object || line.Kind == netjson.Array {
-			return reply{}, fmt.Errorf("Logs[%d] in the handler's answer must be a string, got %s", i, line.Kind)
+			return reply{}, fmt.Errorf("the handler's answer: Logs[%d] must be a string, got %s", i, line.Kind)
 		}
 		r.logs = append(r.logs, netjson.Text(line, nil))
 	}
