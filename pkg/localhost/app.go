@@ -164,10 +164,14 @@ func (a *app) start(ctx context.Context, address string) error {
 	handling, a.endHandler = context.WithCancel(context.Background())
 	a.handlerEnd, a.served = make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(a.handlerEnd)
-		if err := a.handler.run(handling); err != nil {
+		err := a.handler.run(handling)
+		if err != nil {
 			a.log.Error(err.Error())
 			a.problem = fmt.Errorf("app %s: %w", a.name, err)
+		}
+		close(a.handlerEnd)
+		if err != nil {
+			a.stop()
 		}
 	}()
 	a.server = &http.Server{Handler: withHeads(a), ConnContext: rememberConn, ReadHeaderTimeout: time.Minute,

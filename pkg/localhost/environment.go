@@ -90,10 +90,9 @@ func (e *environment) get(name string) string {
 }
 
 // isTrue reads a switch as the host does.
-func (e *environment) isTrue(name string) bool {
-	v := e.get(name)
-	return v == "1" || strings.EqualFold(v, "true")
-}
+func (e *environment) isTrue(name string) bool { return isTrue(e.get(name)) }
+
+func isTrue(text string) bool { return text == "1" || strings.EqualFold(text, "true") }
 
 // disabled says whether a function is switched off by AzureWebJobs.<name>.Disabled or AzureWebJobs_<name>_Disabled.
 func (e *environment) disabled(function string) bool {

@@ -285,9 +285,8 @@ func (f *function) indexTimer(b binding, env *environment) {
 		f.failIndexing(line, "schedule: "+err.Error(), fmt.Sprintf("Microsoft.Azure.WebJobs.Extensions: The schedule expression '%s' was not recognized as a valid cron expression or timespan string.", text))
 		return
 	}
-	monitor, set := b.value.Get("useMonitor")
-	onStartup, _ := b.value.Get("runOnStartup")
-	f.timer = &timerTrigger{text: text, schedule: s, runOnStartup: onStartup.Bool, monitored: s.Monitored() && (!set || monitor.Bool)}
+	f.timer = &timerTrigger{text: text, schedule: s, runOnStartup: isTrue(b.text("runOnStartup")),
+		monitored: s.Monitored() && (b.text("useMonitor") == "" || isTrue(b.text("useMonitor")))}
 }
 
 func (f *function) indexQueue(b binding, env *environment) {

@@ -3,6 +3,7 @@ package localhost
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -64,10 +65,14 @@ func rememberConn(ctx context.Context, c net.Conn) context.Context {
 // withHeads makes each request's head the current one of its connection.
 func withHeads(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(headKey{}).(*headConn); ok {
-			defer c.next()
-		}
 		h.ServeHTTP(w, r)
+		if c, ok := r.Context().Value(headKey{}).(*headConn); ok {
+			if r.Header.Get("Expect") == "" {
+				// What is left of the body must not be taken for the next head. The server reads on as far by itself.
+				io.CopyN(io.Discard, r.Body, 256<<10)
+			}
+			c.next()
+		}
 	})
 }
 
@@ -75,8 +80,8 @@ func withHeads(h http.Handler) http.Handler {
 var knownHeaders = []string{
 	"Accept", "Connection", "Host", "User-Agent", "Accept-Charset", "Accept-Encoding", "Accept-Language",
 	"Access-Control-Request-Headers", "Access-Control-Request-Method", "Alt-Used", "Authorization", "baggage",
-	"Cache-Control", "Content-Type", "Cookie", "Correlation-Context", "Date", "Expect", "From", "Grpc-Accept-Encoding",
-	"Grpc-Encoding", "Grpc-Timeout", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since",
+	"Cache-Control", "Content-Type", "Cookie", "Correlation-Context", "Date", "Expect", "From", "grpc-accept-encoding",
+	"grpc-encoding", "grpc-timeout", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since",
 	"Keep-Alive", "Max-Forwards", "Origin", "Pragma", "Proxy-Authorization", "Proxy-Connection", "Range", "Referer",
 	"Request-Id", "TE", "traceparent", "tracestate", "Transfer-Encoding", "Translate", "Upgrade",
 	"Upgrade-Insecure-Requests", "Via", "Warning", "Content-Length",

@@ -70,7 +70,9 @@ func (a *app) try(inv invocation, id string, try int, last error) (r reply, err 
 	for _, line := range r.logs {
 		log.Info(line, "category", "Function."+f.name+".User")
 	}
-	return r, a.storeOutputs(a.hard, f, r)
+	ctx, cancel := settling()
+	defer cancel()
+	return r, a.storeOutputs(ctx, f, r)
 }
 
 func logEnd(log *slog.Logger, f *function, started time.Time, err error) {
@@ -85,15 +87,15 @@ func logEnd(log *slog.Logger, f *function, started time.Time, err error) {
 // exchange sends a request and judges its answer within functionTimeout. When time is up, or an answer completes nothing,
 // the handler has a last grace and is then killed with everything in flight.
 func (a *app) exchange(f *function, send func(*process) (response, error), judge func(response) error) (response, error) {
+	h, err := a.awaitHandler()
+	if err != nil {
+		return response{}, err
+	}
 	var expired <-chan time.Time
 	if a.config.timeout > 0 {
 		timer := time.NewTimer(a.config.timeout)
 		defer timer.Stop()
 		expired = timer.C
-	}
-	h, err := a.awaitHandler()
-	if err != nil {
-		return response{}, err
 	}
 	type answer struct {
 		resp response
@@ -109,8 +111,11 @@ func (a *app) exchange(f *function, send func(*process) (response, error), judge
 	for {
 		select {
 		case got := <-pending:
-			if got.err == nil {
+			switch {
+			case got.err == nil:
 				got.err = judge(got.resp)
+			case a.hard.Err() != nil:
+				got.err = errStopping
 			}
 			if !errors.Is(got.err, errNoResult) {
 				return got.resp, got.err
@@ -136,5 +141,9 @@ func (a *app) exchange(f *function, send func(*process) (response, error), judge
 func (a *app) awaitHandler() (*process, error) {
 	ctx, cancel := context.WithTimeoutCause(a.hard, 4*a.config.initTimeout, errors.New("the handler is not there"))
 	defer cancel()
-	return a.handler.await(ctx)
+	h, err := a.handler.await(ctx)
+	if a.hard.Err() != nil {
+		return nil, errStopping
+	}
+	return h, err
 }

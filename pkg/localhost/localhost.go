@@ -168,8 +168,8 @@ func (h *Host) Stop() {
 	wg.Wait()
 }
 
-// Wait returns when ctx ends or no app is left: an app stops by itself when its handler keeps failing. The error says why
-// apps stopped. It does not stop the others.
+// Wait returns when ctx ends or no app is left: an app stops by itself when its handler keeps failing, and the others go
+// on. The error says why apps stopped.
 func (h *Host) Wait(ctx context.Context) error {
 	for _, a := range h.apps {
 		select {

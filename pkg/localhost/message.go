@@ -36,7 +36,11 @@ func (m *heldMessage) renew(log *slog.Logger) (stop func()) {
 	done.Go(func() {
 		hidden := m.listener.app.options.HiddenFor
 		for pause(ctx, hidden/2) {
-			if err := m.update(ctx, hidden); err != nil && ctx.Err() == nil {
+			err := m.update(ctx, hidden)
+			if gone(err) {
+				return
+			}
+			if err != nil && ctx.Err() == nil {
 				log.Warn(fmt.Sprintf("cannot keep the message hidden: %s", failure(err)))
 			}
 		}

@@ -90,8 +90,11 @@ func exitCode(s *os.ProcessState) int {
 	return s.ExitCode()
 }
 
+// kill ends the handler and what is left of its process group.
 func (p *process) kill() {
-	p.cmd.Process.Kill()
+	if !exited(p) { // else its number may be somebody else's by now
+		killAll(p.cmd.Process)
+	}
 	<-p.exited
 }
 

@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
 
-func bindToParent(*exec.Cmd) {}
+// bindToParent keeps Ctrl-C from the handler: it is for the host, which then lets running invocations finish.
+func bindToParent(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
+}
 
 // adopt puts the handler into a job that Windows ends when the host's last handle to it closes, however the host ends.
 func adopt(cmd *exec.Cmd) error {
@@ -36,6 +40,8 @@ func adopt(cmd *exec.Cmd) error {
 	// The job's handle stays open on purpose: it closes with the host.
 	return nil
 }
+
+func killAll(p *os.Process) { p.Kill() }
 
 // terminate has no gentle form on Windows.
 func terminate(*os.Process) error { return errors.ErrUnsupported }

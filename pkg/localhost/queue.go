@@ -75,6 +75,8 @@ type listener struct {
 	poison   *queue // nil when the name leaves no room for one, or is a poison queue itself
 	woken    chan struct{}
 
+	problem string // what the last poll failed with
+
 	mu      sync.Mutex
 	running int
 	done    chan struct{} // signalled when an invocation ends
@@ -100,7 +102,7 @@ func (l *listener) run(ctx context.Context) {
 	empty := 0
 	for ctx.Err() == nil {
 		messages, err := l.receive(ctx, options.batchSize)
-		if err != nil && ctx.Err() == nil {
+		if ctx.Err() == nil {
 			l.reportPoll(err)
 		}
 		if len(messages) == 0 {
@@ -131,14 +133,24 @@ func (l *listener) idle(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// reportPoll tells what needs a person. A missing queue is normal: it is made when something is put on it.
+// reportPoll tells what needs a person, once. A missing queue is normal: it is made when something is put on it.
 func (l *listener) reportPoll(err error) {
 	var answer *azcore.ResponseError
-	if errors.As(err, &answer) && (answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusConflict || answer.StatusCode >= 500) {
-		l.app.log.Debug("poll failed", "function", l.function.name, "queue", l.queue.name, "error", failure(err))
-		return
+	if errors.As(err, &answer) && (answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusConflict) {
+		err = nil
 	}
-	l.app.log.Error(fmt.Sprintf("cannot poll queue %q: %s", l.queue.name, failure(err)), "function", l.function.name)
+	problem := ""
+	if err != nil {
+		problem = failure(err)
+	}
+	switch {
+	case problem == l.problem:
+	case problem == "":
+		l.app.log.Info(fmt.Sprintf("queue %q can be polled again", l.queue.name), "function", l.function.name)
+	default:
+		l.app.log.Error(fmt.Sprintf("cannot poll queue %q, trying on: %s", l.queue.name, problem), "function", l.function.name)
+	}
+	l.problem = problem
 }
 
 func (l *listener) receive(ctx context.Context, n int) ([]*azqueue.DequeuedMessage, error) {
