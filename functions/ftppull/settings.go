@@ -24,7 +24,6 @@ type Settings struct {
 	SourceDirectory string          `env:"FTPSourceDirectory" envDefault:"/" doc:"Directory on the FTP server to take files from." want:"an absolute path" example:"/outgoing/hr"`
 	TargetDirectory string          `env:"FTPTargetDirectory,required" doc:"Where the dated folders go: the root directory on the MIM server; in blob storage the same path with / and without the colon." want:"a path, Windows or POSIX" example:"E:\\Import\\HR" local:"E:\\Import\\HR"`
 
-	Zone     schedule.Zone     `env:"WEBSITE_TIME_ZONE" envDefault:"UTC" doc:"Time zone of schedules, deadlines and dated folders." want:"a Windows or IANA time zone" example:"W. Europe Standard Time"`
 	Schedule schedule.Schedule `env:"FTPSchedule" envDefault:"0 30 10 * * *" doc:"When to look, by the wall clock of WEBSITE_TIME_ZONE, as NCRONTAB." want:"six fields: second minute hour day month day-of-week" example:"0 0 5 * * MON-FRI"`
 
 	Security       ftp.Security      `env:"FTPSecurity" envDefault:"explicit" doc:"Encryption of the connection. cleartext sends the password readable over the network." want:"explicit, implicit or cleartext" example:"explicit"`
