@@ -22,6 +22,9 @@ import (
 // queue is the name that ftpfetch's function.json gives it.
 const queue = "ftpfetch"
 
+// version is filled in by deploy/pack.
+var version = "dev"
+
 func main() { customhandler.Main("ftppull", build) }
 
 func build(environ []string) (customhandler.App, error) {
@@ -59,6 +62,7 @@ func build(environ []string) (customhandler.App, error) {
 		FTP: pool, Blobs: files, State: state, Queue: account.Queue(queue), Now: time.Now,
 	}
 	return customhandler.App{
+		Version: version,
 		Functions: []customhandler.Function{
 			customhandler.TimerFunc("ftpscan", scan.Handle),
 			customhandler.QueueFunc("ftpfetch", fetch.Handle),
