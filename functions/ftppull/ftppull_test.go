@@ -121,7 +121,7 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 		{"FTPExpect=hr.csv", []string{"FTPExpect", "by HH:MM"}},
 		{"FTPRequireHeader=*.csv=(", []string{"FTPRequireHeader", "regular expression"}},
 		{"FTPConnections=0", []string{"FTPConnections", "at least 1"}},
-		{"FTPDisable=MLST", []string{"FTPDisable", "MLSD, EPSV, UTF8"}},
+		{"FTPDisable=MLST", []string{"FTPDisable", "MLSD, EPSV, UTF8, TLS13"}},
 		{"FTPSettle=1h", []string{"FTPSettle", "3m"}},
 		{"FTPFolderFormat=dd-MM-yyyy-hh-mm", []string{"FTPFolderFormat", "hour of 24"}},
 		{"FTPPasword=x", []string{"FTPPasword", "FTPPassword"}},

@@ -30,10 +30,10 @@ type Settings struct {
 	CAFile         string            `env:"FTPCAFile" doc:"PEM file with the certificate authority of the server, when it is not a public one." want:"a path" example:"ca.pem"`
 	CertificatePin string            `env:"FTPCertificatePin" doc:"SHA-256 of the server's public key (SPKI); replaces the check of name and authority, for self-signed servers. The check function prints the present one." want:"64 hex digits or base64" example:"sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="`
 	Connections    int               `env:"FTPConnections" envDefault:"4" min:"1" max:"32" doc:"Connections to the server at a time." want:"1 to 32" example:"4"`
-	ConnectTimeout settings.Duration `env:"FTPConnectTimeout" envDefault:"30s" min:"1s" doc:"Limit for connecting and logging in." want:"a duration" example:"30s"`
+	ConnectTimeout settings.Duration `env:"FTPConnectTimeout" envDefault:"30s" min:"1s" doc:"Limit for each network connection to be made." want:"a duration" example:"30s"`
 	IdleTimeout    settings.Duration `env:"FTPIdleTimeout" envDefault:"60s" min:"1s" doc:"A server that is silent for this long is given up." want:"a duration" example:"60s"`
 	ListingZone    schedule.Zone     `env:"FTPListingZone" envDefault:"UTC" doc:"Time zone of the server's listings, for servers without MLSD." want:"a Windows or IANA time zone" example:"W. Europe Standard Time"`
-	Disable        settings.List     `env:"FTPDisable" doc:"Protocol features the server announces but does not master." want:"any of MLSD, EPSV, UTF8" example:"EPSV"`
+	Disable        settings.List     `env:"FTPDisable" doc:"Protocol features the server announces but does not master." want:"any of MLSD, EPSV, UTF8, TLS13" example:"EPSV"`
 
 	Include    ftpscan.Globs        `env:"FTPInclude" doc:"Only files that match one of these, without regard to case; ** crosses folders. Empty: all." want:"globs separated by ;" example:"*.csv; payroll/**/*.txt"`
 	Exclude    ftpscan.Globs        `env:"FTPExclude" doc:"Never files that match one of these." want:"globs separated by ;" example:"**/test_*"`
@@ -61,7 +61,7 @@ type Settings struct {
 }
 
 // features that FTPDisable knows.
-var features = []string{"MLSD", "EPSV", "UTF8"}
+var features = []string{"MLSD", "EPSV", "UTF8", "TLS13"}
 
 // Problems are what is wrong between settings that are right one by one.
 func (s *Settings) Problems() settings.Problems {
@@ -98,6 +98,6 @@ func (s *Settings) client() ftp.Config {
 	return ftp.Config{
 		Server: s.Server, Username: s.Username, Password: s.Password, Security: s.Security,
 		CAFile: s.CAFile, Pin: s.CertificatePin, ConnectTimeout: time.Duration(s.ConnectTimeout), IdleTimeout: time.Duration(s.IdleTimeout),
-		ListingZone: s.ListingZone.Location(), DisableMLSD: off("MLSD"), DisableEPSV: off("EPSV"), DisableUTF8: off("UTF8"),
+		ListingZone: s.ListingZone.Location(), DisableMLSD: off("MLSD"), DisableEPSV: off("EPSV"), DisableUTF8: off("UTF8"), DisableTLS13: off("TLS13"),
 	}
 }
