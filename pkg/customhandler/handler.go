@@ -25,6 +25,8 @@ const (
 	// maxPayload bounds an invocation's request in bytes. A queue message is below 64 KiB, and up to thirty times as long when
 	// a string binding encodes it; HTTP bodies of that size do not belong into a custom handler.
 	maxPayload = 32 << 20
+
+	maxKept = 1 << 20 // bytes of a buffer worth keeping for the next invocation
 )
 
 // Handler answers the host for one app. It is safe for concurrent use.
@@ -123,7 +125,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) invoke(w http.ResponseWriter, r *http.Request, f Function) {
 	body := h.buffers.Get().(*bytes.Buffer)
 	body.Reset()
-	defer h.buffers.Put(body)
+	defer func() {
+		if body.Cap() <= maxKept {
+			h.buffers.Put(body)
+		}
+	}()
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxPayload)); err != nil {
 		h.fail(w, f, fmt.Errorf("read invocation: %w", err))
 		return

@@ -2,13 +2,8 @@ package customhandler
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"time"
-
-	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
 const (
@@ -82,11 +77,21 @@ func (h *Handler) runQueue(ctx context.Context, f Function, item queueItem) erro
 	if h.app.Problem != nil {
 		return fmt.Errorf("%w (%w)", h.app.Problem, RetryAfter(postponed))
 	}
-	work, err := f.queue(item)
+	work, err := f.prepare(item)
 	if err != nil {
 		return err
 	}
 	return h.run(ctx, work)
+}
+
+// prepare decodes the message. A type whose own decoding panics over it does not bring down more than the message.
+func (f Function) prepare(item queueItem) (work func(context.Context) error, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = Permanent(fmt.Errorf("message of queue %q: its decoding panicked: %v", item.queue, v))
+		}
+	}()
+	return f.queue(item)
 }
 
 // renew gives a message back the tries that killed handlers cost it. settled says that this delivery is dealt with.
@@ -99,6 +104,7 @@ func (h *Handler) renew(ctx context.Context, a *attempt) (settled bool, err erro
 	record, _, err := h.readFailures(ctx, a)
 	if err != nil {
 		Log(ctx).Warn("failed tries cannot be read; the host's count stands", "error", err)
+		a.recorded = a.item.dequeueCount - 1
 		return false, nil
 	}
 	a.recorded = record.Tries[a.item.id]
@@ -164,7 +170,7 @@ func (h *Handler) recordFailure(ctx, write context.Context, a *attempt, outcome 
 	if err := h.countFailure(write, a, reason); err != nil {
 		Log(ctx).Warn("failed try not recorded", "error", err)
 	}
-	if a.book.Failures+a.recorded < h.root.maxDequeue {
+	if a.book.Failures+a.recorded < h.root.maxDequeue && a.item.dequeueCount < h.root.maxDequeue {
 		return h.logFailure(ctx, outcome)
 	}
 	outcome = fmt.Errorf("%w (the last of %d tries)", outcome, h.root.maxDequeue)
@@ -193,135 +199,3 @@ func (h *Handler) concludeByHand(ctx context.Context, a *attempt, outcome error)
 	defer cancel()
 	return h.settle(ctx, hold, outcome, h.hold(write, a.held(outcome)))
 }
-
-// concludeTimer does the same for a timer. The host never repeats a failed timer run, so nothing but a hold is kept.
-func (h *Handler) concludeTimer(ctx context.Context, f Function, outcome error) error {
-	if v, _ := judge(outcome); v == hold && !DryRun(ctx) {
-		write, cancel := h.writing(ctx)
-		defer cancel()
-		return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
-			ID: messageKey([]byte("timer " + f.name)), Function: f.name, Reason: outcome.Error()}))
-	}
-	if outcome != nil {
-		return h.logFailure(ctx, outcome)
-	}
-	h.conclude(ctx, done, nil)
-	return nil
-}
-
-// conclude logs an invocation's end, once.
-func (h *Handler) conclude(ctx context.Context, v verdict, outcome error) {
-	inv := invocationOf(ctx)
-	attrs := []slog.Attr{slog.String("outcome", string(v)), slog.Duration("took", time.Since(inv.started))}
-	if reports := inv.reported(); len(reports) > 0 {
-		attrs = append(attrs, slog.Any("report", reports))
-	}
-	level := slog.LevelInfo
-	if outcome != nil {
-		attrs = append(attrs, slog.Any("error", outcome))
-	}
-	if outcome != nil && v != retry {
-		level = slog.LevelError
-	}
-	h.log.LogAttrs(ctx, level, "invocation "+string(v), attrs...)
-}
-
-// writing is a context for storing an outcome: the handler's own may be over.
-func (h *Handler) writing(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), h.patience())
-}
-
-// failures is the record of a message's failed tries, by the queue's id, because the same body can be there twice.
-type failures struct {
-	Function string
-	Tries    map[string]int
-	Reason   string
-	Since    time.Time
-	Last     time.Time
-}
-
-const maxRecord = 1 << 20 // bytes of any record kept in the state container
-
-func failuresName(a *attempt) string { return "failed/" + a.function.name + "/" + a.key() + ".json" }
-
-func (h *Handler) readFailures(ctx context.Context, a *attempt) (failures, string, error) {
-	var f failures
-	etag, err := h.readRecord(ctx, failuresName(a), &f)
-	return f, etag, err
-}
-
-// countFailure adds a failed try to the record and leaves the new count in a.
-func (h *Handler) countFailure(ctx context.Context, a *attempt, reason string) error {
-	var err error
-	for range 5 {
-		var f failures
-		var etag string
-		if f, etag, err = h.readFailures(ctx, a); err != nil {
-			return err
-		}
-		now := time.Now().UTC()
-		if f.Tries == nil {
-			f = failures{Function: a.function.name, Tries: map[string]int{}, Since: now}
-		}
-		f.Tries[a.item.id]++
-		f.Reason, f.Last = reason, now
-		if err = h.writeRecord(ctx, failuresName(a), f, storage.Cond{ETag: etag, New: etag == ""}); err == nil {
-			a.recorded = f.Tries[a.item.id]
-			return nil
-		}
-		if !errors.Is(err, storage.ErrConflict) {
-			return err
-		}
-	}
-	return err
-}
-
-// forgetFailures removes the record of failed tries, if there can be one.
-func (h *Handler) forgetFailures(ctx context.Context, a *attempt) {
-	if h.app.State == nil || !a.mayHaveFailed() {
-		return
-	}
-	if err := h.app.State.Delete(ctx, failuresName(a), storage.Cond{}); err != nil {
-		Log(ctx).Warn("record of failed tries not removed", "error", err)
-	}
-}
-
-// readRecord reads a record of the state container. One that is absent leaves into alone and has no ETag.
-func (h *Handler) readRecord(ctx context.Context, name string, into any) (etag string, err error) {
-	if h.app.State == nil {
-		return "", errNoState
-	}
-	raw, properties, err := h.app.State.Read(ctx, name, maxRecord)
-	if errors.Is(err, storage.ErrNotFound) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return "", fmt.Errorf("read record %q: %w: delete the blob", name, err)
-	}
-	return properties.ETag, nil
-}
-
-func (h *Handler) writeRecord(ctx context.Context, name string, record any, cond storage.Cond) error {
-	if h.app.State == nil {
-		return errNoState
-	}
-	raw, err := marshal(record)
-	if err != nil {
-		return fmt.Errorf("write record %q: %w", name, err)
-	}
-	_, err = h.app.State.Write(ctx, name, raw, cond, storage.Meta{ContentType: "application/json"})
-	return err
-}
-
-func (h *Handler) enqueue(ctx context.Context, queue string, body []byte, delay time.Duration) error {
-	if h.app.Storage == nil {
-		return errNoState
-	}
-	_, err := h.app.Storage.Queue(queue).Enqueue(ctx, body, delay)
-	return err
-}
-
-var errNoState = errors.New("the app has no storage: check AzureWebJobsStorage")

@@ -255,3 +255,45 @@ func TestNoOutcomeLosesItsMessage(t *testing.T) {
 		}
 	}
 }
+
+type fragile struct{}
+
+func (fragile) MessageVersion() int         { return 1 }
+func (*fragile) UnmarshalJSON([]byte) error { panic("boom in decoding") }
+
+func TestPanicInDecodingPoisonsTheMessage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, handlers{alter: func(a *customhandler.App) {
+		a.Functions[1] = customhandler.QueueFunc("work", func(context.Context, customhandler.Message[fragile]) error { return nil })
+	}})
+	if r := b.Queue("work", []byte(`{"version":1}`)); !r.OK() {
+		t.Errorf("answer %+v", r)
+	}
+	if reason := entries(b.list(t), "poisoned")[0]["reason"].(string); !strings.Contains(reason, "boom in decoding") {
+		t.Errorf("reason is %s", reason)
+	}
+}
+
+// The host's count is all there is when the record of failed tries cannot be read or written; the message is not lost over it.
+func TestFailedTriesWithoutARecord(t *testing.T) {
+	t.Parallel()
+	server, err := emulator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := storagefault.Start(server.ConnectionString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	b := newBench(t, handlers{connection: proxy.ConnectionString(), queue: failing("disk full")})
+	proxy.Inject(storagefault.Fault{Match: func(r storagefault.Request) bool { return r.Service == storagefault.Blob },
+		Effect: storagefault.Status(403, "AuthorizationPermissionMismatch")})
+	for n := 1; n <= 5; n++ {
+		r := b.Deliver("work", customhandlertest.Delivery{Body: encode(t, job{Path: "/a"}), ID: "one", DequeueCount: n})
+		if r.Status != 500 || !strings.Contains(r.Body, "disk full") {
+			t.Errorf("try %d: %+v", n, r)
+		}
+	}
+	wantBodies(t, "queue", bodies(t, b.queue))
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"runtime/pprof"
 	"strings"
@@ -90,4 +91,41 @@ func stackOf(id string) string {
 		}
 	}
 	return clip(found.String(), maxStack)
+}
+
+// concludeTimer reports a timer's run. The host never repeats a failed timer run, so nothing but a hold is kept.
+func (h *Handler) concludeTimer(ctx context.Context, f Function, outcome error) error {
+	if v, _ := judge(outcome); v == hold && !DryRun(ctx) {
+		write, cancel := h.writing(ctx)
+		defer cancel()
+		return h.settle(ctx, hold, outcome, h.hold(write, heldRecord{
+			ID: messageKey([]byte("timer " + f.name)), Function: f.name, Reason: outcome.Error()}))
+	}
+	if outcome != nil {
+		return h.logFailure(ctx, outcome)
+	}
+	h.conclude(ctx, done, nil)
+	return nil
+}
+
+// conclude logs an invocation's end, once.
+func (h *Handler) conclude(ctx context.Context, v verdict, outcome error) {
+	inv := invocationOf(ctx)
+	attrs := []slog.Attr{slog.String("outcome", string(v)), slog.Duration("took", time.Since(inv.started))}
+	if reports := inv.reported(); len(reports) > 0 {
+		attrs = append(attrs, slog.Any("report", reports))
+	}
+	level := slog.LevelInfo
+	if outcome != nil {
+		attrs = append(attrs, slog.Any("error", outcome))
+	}
+	if outcome != nil && v != retry {
+		level = slog.LevelError
+	}
+	h.log.LogAttrs(ctx, level, "invocation "+string(v), attrs...)
+}
+
+// writing is a context for storing an outcome: the handler's own may be over.
+func (h *Handler) writing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), h.patience())
 }
