@@ -115,6 +115,9 @@ func (h *Handler) conclude(ctx context.Context, v verdict, outcome error) {
 	if reports := inv.reported(); len(reports) > 0 {
 		attrs = append(attrs, slog.Any("report", reports))
 	}
+	if inv.manual {
+		attrs = append(attrs, slog.Bool("byHand", true), slog.Bool("dryRun", inv.dryRun))
+	}
 	level := slog.LevelInfo
 	if outcome != nil {
 		attrs = append(attrs, slog.Any("error", outcome))

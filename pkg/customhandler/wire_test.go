@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"flag"
 	"iter"
-	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
