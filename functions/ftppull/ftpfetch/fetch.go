@@ -17,9 +17,6 @@ import (
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-// blockSize is what is read, hashed and stored at a time. A file up to this size is stored in one request.
-const blockSize = 4 << 20
-
 // changedError says that the file is no longer the version that was listed.
 type changedError struct{ now drop.File }
 
@@ -107,7 +104,7 @@ func (j *job) split(ctx context.Context) ([]drop.Entry, error) {
 }
 
 // fetch stores one file, or says what became of it.
-func (j *job) fetch(ctx context.Context, f drop.File, buffer func() []byte) (drop.Entry, error) {
+func (j *job) fetch(ctx context.Context, f drop.File) (drop.Entry, error) {
 	if j.again {
 		if entry, err := j.find(ctx, f); err == nil || !errors.Is(err, storage.ErrNotFound) {
 			return entry, err
@@ -117,7 +114,7 @@ func (j *job) fetch(ctx context.Context, f drop.File, buffer func() []byte) (dro
 	if !j.released {
 		suspicion = j.Config.Guard.early(f)
 	}
-	entry, err := j.transfer(ctx, f, buffer, suspicion)
+	entry, err := j.transfer(ctx, f, suspicion)
 	changed, isChanged := errors.AsType[changedError](err)
 	suspect, isSuspect := errors.AsType[suspectError](err)
 	switch {
@@ -127,19 +124,19 @@ func (j *job) fetch(ctx context.Context, f drop.File, buffer func() []byte) (dro
 	case isChanged && len(j.batch.Files) == 1:
 		return j.handOnAlone(ctx, f, changed)
 	case isSuspect && len(j.batch.Files) == 1:
-		return j.transfer(ctx, f, buffer, suspect.reason)
+		return j.transfer(ctx, f, suspect.reason)
 	}
 	return entry, err
 }
 
 // transfer moves one file to its name, or, with a suspicion, apart. Suspicion in a batch of several files is an error: the
 // file is to travel alone first.
-func (j *job) transfer(ctx context.Context, f drop.File, buffer func() []byte, suspicion string) (drop.Entry, error) {
+func (j *job) transfer(ctx context.Context, f drop.File, suspicion string) (drop.Entry, error) {
 	if suspicion != "" && len(j.batch.Files) > 1 {
 		return drop.Entry{}, suspectError{suspicion}
 	}
 	t := transferred{job: j, file: f, suspicion: suspicion}
-	err := j.connected(ctx, func(conn *ftp.Conn) error { return t.run(ctx, conn, buffer) })
+	err := j.connected(ctx, func(conn *ftp.Conn) error { return t.run(ctx, conn) })
 	if errors.Is(err, ftp.ErrChanged) {
 		err = cmp.Or(j.connected(ctx, func(conn *ftp.Conn) error { return t.listed(ctx, conn, f) }), err)
 	}
@@ -177,7 +174,7 @@ type transferred struct {
 	entry     drop.Entry
 }
 
-func (t *transferred) run(ctx context.Context, conn *ftp.Conn, buffer func() []byte) error {
+func (t *transferred) run(ctx context.Context, conn *ftp.Conn) error {
 	if !t.file.Precise || t.file.Size > blockSize {
 		if err := t.listed(ctx, conn, t.file); err != nil {
 			return err
@@ -186,7 +183,7 @@ func (t *transferred) run(ctx context.Context, conn *ftp.Conn, buffer func() []b
 	if t.file.Size > blockSize {
 		return t.large(ctx, conn)
 	}
-	return t.small(ctx, conn, buffer())
+	return t.small(ctx, conn)
 }
 
 // listed makes sure that the server still has the version that was listed, and takes over what it knows more exactly.
@@ -202,7 +199,9 @@ func (t *transferred) listed(ctx context.Context, conn *ftp.Conn, f drop.File) e
 	return nil
 }
 
-func (t *transferred) small(ctx context.Context, conn *ftp.Conn, buffer []byte) error {
+func (t *transferred) small(ctx context.Context, conn *ftp.Conn) error {
+	buffer := t.blocks.get()
+	defer t.blocks.put(buffer)
 	n, err := t.read(ctx, conn, buffer[:t.file.Size+1])
 	if err != nil {
 		return err

@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,6 +47,8 @@ type Handler struct {
 	State  *storage.Container // where unfinished transfers are remembered
 	Queue  *storage.Queue     // the room's own queue, for files handed on alone
 	Now    func() time.Time
+
+	blocks blocks
 }
 
 // Report is what became of the batch.
@@ -230,9 +231,8 @@ func soft(ctx context.Context) time.Time {
 }
 
 func (j *job) work(ctx context.Context, next <-chan int, entries []drop.Entry) error {
-	buffer := sync.OnceValue(func() []byte { return make([]byte, blockSize+1) })
 	for i := range next {
-		entry, err := j.fetch(ctx, j.batch.Files[i], buffer)
+		entry, err := j.fetch(ctx, j.batch.Files[i])
 		if err != nil && len(j.batch.Files) > 1 && j.alone(err) {
 			entry, err = j.handOnAlone(ctx, j.batch.Files[i], err)
 		}

@@ -122,7 +122,9 @@ func (t *transferred) save(ctx context.Context, tally *tally) error {
 func (t *transferred) legs(ctx context.Context, r io.Reader, tally *tally) error {
 	free := make(chan []byte, uploading)
 	for range uploading {
-		free <- make([]byte, blockSize)
+		block := t.blocks.get()
+		defer t.blocks.put(block)
+		free <- block
 	}
 	for {
 		end, err := t.leg(ctx, r, tally, free)
