@@ -106,8 +106,7 @@ func (a *app) exchange(f *function, send func(*process) (response, error), judge
 		resp, err := send(h)
 		answered <- answer{resp, err}
 	}()
-	pending := answered
-	var why error
+	pending, why := answered, fmt.Errorf("no answer within %s", a.config.timeout)
 	for {
 		select {
 		case got := <-pending:
@@ -129,7 +128,7 @@ func (a *app) exchange(f *function, send func(*process) (response, error), judge
 			pause(a.hard, a.options.TimeoutGrace)
 			a.handler.restart(a.hard, h)
 			<-answered
-			return response{}, errors.Join(fmt.Errorf("%w (%s)", errTimeout, a.config.timeout), why)
+			return response{}, fmt.Errorf("%w: %w", errTimeout, why)
 		case <-a.hard.Done():
 			<-answered
 			return response{}, errStopping

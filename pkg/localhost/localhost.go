@@ -199,7 +199,11 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer h.Stop()
-	return h.Wait(ctx)
+	err = h.Wait(ctx)
+	if ctx.Err() != nil {
+		h.options.Logger.Info(fmt.Sprintf("stopping; what runs has %s to finish", h.options.DrainLimit))
+	}
+	return err
 }
 
 // App is a running app.
