@@ -17,7 +17,7 @@ import (
 // many good ones, while another is still being written. With a server of the user's own there is one night.
 func (s *session) nights(ctx context.Context) (verdict, err error) {
 	if s.estate.ftp == nil {
-		return s.night(ctx, fmt.Sprintf("One night with %s", lookup(s.environ, "FTPServer")))
+		return s.night(ctx, fmt.Sprintf("One night with %s, whose files are left as they are", lookup(s.environ, "FTPServer")))
 	}
 	now := time.Now()
 	if err := s.sow(yesterday(now)); err != nil {

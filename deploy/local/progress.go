@@ -60,21 +60,28 @@ func (b *bars) end() {
 	b.container.Wait()
 }
 
-// lines writes a line when something has changed, at most one in two seconds.
+// lines writes a line when something has changed, at most one in two seconds, and the last one.
 type lines struct {
-	out     io.Writer
-	last    tally
-	written time.Time
+	out        io.Writer
+	last, told tally
+	written    time.Time
 }
 
 func (l *lines) show(t tally) {
-	if t == l.last || time.Since(l.written) < 2*time.Second {
-		return
+	l.last = t
+	if time.Since(l.written) >= 2*time.Second {
+		l.write()
 	}
-	l.last, l.written = t, time.Now()
-	fmt.Fprintf(l.out, "  %d of %d files, %s of %s\n", t.files, t.plannedFiles, megabytes(t.bytes), megabytes(t.plannedBytes))
 }
 
-func (l *lines) end() {}
+func (l *lines) end() { l.write() }
+
+func (l *lines) write() {
+	if l.last == l.told {
+		return
+	}
+	l.told, l.written = l.last, time.Now()
+	fmt.Fprintf(l.out, "  %d of %d files, %s of %s\n", l.last.files, l.last.plannedFiles, megabytes(l.last.bytes), megabytes(l.last.plannedBytes))
+}
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

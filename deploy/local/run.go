@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,7 +134,7 @@ func (s *session) serve(ctx context.Context, live func(context.Context) error) (
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		end(fmt.Errorf("the local host has stopped: %w", cmp.Or(s.host.Wait(ctx), context.Canceled)))
+		end(errors.Join(errHostStopped, s.host.Wait(ctx)))
 	}()
 	defer func() {
 		end(nil)
@@ -164,6 +163,12 @@ func (s *session) live(ctx context.Context) error {
 	s.invite()
 	fmt.Fprintln(s.out, "\nEverything stays up until Ctrl-C.")
 	<-ctx.Done()
+	if cause := context.Cause(ctx); errors.Is(cause, errHostStopped) {
+		return cause
+	}
 	fmt.Fprintln(s.out, "\nStopping ...")
 	return nil
 }
+
+// errHostStopped means that nobody asked the host to stop: its handlers kept failing.
+var errHostStopped = errors.New("the local host has stopped by itself")

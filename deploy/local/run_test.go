@@ -75,6 +75,10 @@ func TestANightAtTheDesk(t *testing.T) {
 				t.Errorf("the summary has no %q", want)
 			}
 		}
+		log, err := os.ReadFile(s.logFile())
+		if version := fmt.Sprintf(`"version":%q`, s.packages[0].Version); err != nil || !bytes.Contains(log, []byte(version)) {
+			t.Errorf("the handler does not know its %s (%v)", version, err)
+		}
 		t.Run("commands", func(t *testing.T) { tryCommands(ctx, t, s) })
 		t.Run("verdict", func(t *testing.T) { spoil(ctx, t, s) })
 		return nil

@@ -23,9 +23,15 @@ func userSettings(root string, environ []string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read local.settings.json: %w", err)
 	}
-	var file struct{ Values map[string]string }
+	var file struct {
+		IsEncrypted bool
+		Values      map[string]string
+	}
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, fmt.Errorf("read local.settings.json: %w: it must be JSON with text values under Values, as in local.settings.example.json", err)
+	}
+	if file.IsEncrypted {
+		return nil, errors.New("read local.settings.json: its values are encrypted: run func settings decrypt (Core Tools) first")
 	}
 	all := slices.Clone(environ)
 	for name, value := range file.Values {

@@ -54,11 +54,13 @@ func TestLocalSettingsComeAfterTheEnvironment(t *testing.T) {
 	if err != nil || lookup(got, "FTPServer") != "environment" || lookup(got, "FTPUsername") != "file" {
 		t.Errorf("settings %q, %v", got, err)
 	}
-	if err := os.WriteFile(file, []byte(`{"Values":{"FTPServer":true}}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := userSettings(root, nil); err == nil || !strings.Contains(err.Error(), "local.settings.json") {
-		t.Errorf("a broken file: %v", err)
+	for _, broken := range []string{`{`, `{"Values":{"FTPServer":true}}`, `{"IsEncrypted":true,"Values":{"FTPServer":"CfDJ8"}}`} {
+		if err := os.WriteFile(file, []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := userSettings(root, nil); err == nil || !strings.Contains(err.Error(), "local.settings.json") {
+			t.Errorf("%s: error %v", broken, err)
+		}
 	}
 }
 
