@@ -28,6 +28,9 @@ test-tools: tools
 .PHONY: test
 test: test-tools ## every test, with the race detector; installs what it needs (as root on Debian)
 	@go test -race -json -timeout 20m ./... | go run ./deploy/testreport
+	@mkdir -p build
+	@echo "every benchmark once, so that none rots (numbers: make bench)"
+	@go test -run '^$$' -bench . -benchtime 1x ./... >build/benchmarks.txt || { cat build/benchmarks.txt; exit 1; }
 
 .PHONY: package
 package: ## pack for Azure: build/apps/<app>/ and a zip (APP=ftppull GOOS=windows GOARCH=amd64)
@@ -42,6 +45,7 @@ run: tools ## the estate on this machine, until Ctrl-C (ONCE=1, ADDRESS=127.0.0.
 .PHONY: bench
 bench: test-tools ## measure against the limits: a table (minutes; installs rclone into build/; ONLY=small)
 	@$(HERE) ./deploy/bench $(if $(ONLY),-only $(ONLY))
+	@$(if $(ONLY),,go test -run '^$$' -bench . -benchmem ./... | grep -E '^(pkg|Benchmark)')
 
 .PHONY: fuzz
 fuzz: ## every fuzz target, for FUZZTIME=30s each
