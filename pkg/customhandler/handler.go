@@ -66,7 +66,7 @@ func newHandler(app App, r appRoot, environ []string, c *console) *Handler {
 		c.level.Set(slog.LevelDebug)
 	}
 	app.openStorage(environ)
-	h := &Handler{app: app, root: r, console: c, log: c.logger(app.Name), scrub: newScrubber(app.Secrets)}
+	h := &Handler{app: app, root: r, console: c, log: c.logger(app.Name), scrub: scrubber{app.Secrets}}
 	c.keepOut(h.scrub)
 	h.ctx, h.end = context.WithCancelCause(context.Background())
 	h.deadline = fmt.Errorf("%w (%v in host.json)", ErrDeadline, r.timeout)

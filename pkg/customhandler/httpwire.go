@@ -131,9 +131,15 @@ func (a *answer) encode(s scrubber) (json.RawMessage, error) {
 			headers[name] = values[0] // cookies do not join, and the host takes one value a name
 		}
 	}
+	body := a.body.String()
+	if json.Valid(a.body.Bytes()) {
+		body = string(s.json(a.body.Bytes()))
+	} else {
+		body = s.text(body)
+	}
 	return json.Marshal(struct {
 		Status  int               `json:"statusCode"`
 		Body    string            `json:"body"`
 		Headers map[string]string `json:"headers,omitempty"`
-	}{max(a.status, 200), s.text(a.body.String()), headers})
+	}{max(a.status, 200), body, headers})
 }

@@ -65,7 +65,7 @@ func (c *console) record(ctx context.Context, encoder slog.Handler, r slog.Recor
 
 // Write takes one encoded record from slog's JSON handler; record holds the lock.
 func (c *console) Write(encoded []byte) (int, error) {
-	line := c.scrub.bytes(bytes.TrimRight(encoded, "\n"))
+	line := c.scrub.json(bytes.TrimRight(encoded, "\n"))
 	if len(line) > maxLine && c.long == 0 {
 		c.long = len(line)
 		return len(encoded), nil
@@ -170,21 +170,6 @@ func indexFold(text []byte, lower string) int {
 // scrubber takes secrets out of text. The zero value knows no secrets, but still finds signatures and keys by their look.
 type scrubber struct{ secrets []settings.Secret }
 
-// newScrubber also looks for the secrets as JSON writes them, because most text passes here encoded.
-func newScrubber(secrets []settings.Secret) scrubber {
-	all := append([]settings.Secret(nil), secrets...)
-	for _, s := range secrets {
-		plain, _ := marshal(s.Reveal()) // a string always encodes
-		html, _ := json.Marshal(s.Reveal())
-		for _, encoded := range [][]byte{plain, html} {
-			if text := string(encoded[1 : len(encoded)-1]); text != s.Reveal() {
-				all = append(all, settings.NewSecret(text))
-			}
-		}
-	}
-	return scrubber{all}
-}
-
 func (s scrubber) text(text string) string {
 	if !s.suspect([]byte(text)) {
 		return text
@@ -192,11 +177,27 @@ func (s scrubber) text(text string) string {
 	return settings.RedactText(text, s.secrets)
 }
 
-func (s scrubber) bytes(text []byte) []byte {
-	if !s.suspect(text) {
-		return text
+// json cleans valid JSON string by string, so that it stays valid and no escape hides a secret.
+func (s scrubber) json(raw []byte) []byte {
+	var out []byte
+	kept := 0 // raw[:kept] is in out
+	for i := 0; i < len(raw); {
+		if raw[i] != '"' {
+			i++
+			continue
+		}
+		end := skipString(raw, i)
+		if text := unquote(raw[i:end]); s.suspect(text) {
+			clean, _ := marshal(settings.RedactText(string(text), s.secrets)) // a string always encodes
+			out = append(append(out, raw[kept:i]...), clean...)
+			kept = end
+		}
+		i = end
 	}
-	return []byte(settings.RedactText(string(text), s.secrets))
+	if kept == 0 {
+		return raw
+	}
+	return append(out, raw[kept:]...)
 }
 
 // suspect tells quickly that text cannot hold anything to hide, which is the case of nearly every line.

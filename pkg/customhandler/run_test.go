@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -205,6 +206,29 @@ func TestNoSecretIsPrinted(t *testing.T) {
 	for _, secret := range []string{"hunter22", quoted, `pa\"ss`, "abc%2Fdef"} {
 		if i := strings.Index(said, secret); i >= 0 {
 			t.Errorf("%q was printed: …%s…", secret, said[max(0, i-100):min(len(said), i+100)])
+		}
+	}
+}
+
+// A URL in quotes is what most errors of net/http say; taking its signature out must leave the line JSON.
+func TestScrubbedLinesStayJSON(t *testing.T) {
+	t.Parallel()
+	const quoted = `Get "https://x.blob.core.windows.net/c/b?sig=abc%2Fdef": EOF`
+	b := newBench(t, handlers{timer: func(ctx context.Context, _ customhandler.Timer) error {
+		customhandler.Log(ctx).Warn(quoted, "any", []string{quoted}, "error", errors.New(quoted))
+		customhandler.Report(ctx, map[string]string{quoted: quoted})
+		return errors.New(quoted)
+	}})
+	b.Timer("tick")
+	records(t, b.Stdout()+b.Stderr())
+	r, got := b.order(t, `{"function":"tick"}`)
+	if said := fmt.Sprint(got, b.Stdout(), b.Stderr()); r.StatusCode != 200 || strings.Contains(said, "abc%2Fdef") || !strings.Contains(said, `EOF`) {
+		t.Errorf("status %d, answer %v", r.StatusCode, got)
+	}
+	for _, name := range blobs(t, b, "runs/") {
+		raw, _, err := b.state.Read(t.Context(), name, 1<<20)
+		if err != nil || !json.Valid(raw) || strings.Contains(string(raw), "abc%2Fdef") {
+			t.Errorf("%s holds %s, %v", name, raw, err)
 		}
 	}
 }

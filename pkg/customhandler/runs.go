@@ -62,6 +62,7 @@ type runs struct {
 // liveRun is a run of this process that goes on after the request that started it.
 type liveRun struct {
 	inv   *invocation
+	scrub scrubber
 	ended chan struct{}
 
 	mu     sync.Mutex
@@ -101,7 +102,7 @@ func (rs *runs) start(f Function, dryRun bool, work, after func(context.Context)
 	id := now.Format("20060102T150405Z") + "-" + uuid.NewString()[:8]
 	inv := &invocation{function: f.name, id: id, started: now, manual: true, dryRun: dryRun, transcript: &transcript{},
 		app: rs.handler.log}
-	run := &liveRun{inv: inv, ended: make(chan struct{}),
+	run := &liveRun{inv: inv, scrub: rs.handler.scrub, ended: make(chan struct{}),
 		record: runRecord{ID: id, Function: f.name, State: running, DryRun: dryRun, Started: now, Heartbeat: now}}
 	rs.mu.Lock()
 	rs.live[id] = run
@@ -133,7 +134,7 @@ func (rs *runs) carryOut(ctx context.Context, run *liveRun, work, after func(con
 	}
 	stopBeating()
 	beat.Wait()
-	run.finish(err, rs.handler.scrub)
+	run.finish(err)
 	rs.store(ctx, run)
 }
 
@@ -181,7 +182,7 @@ func (rs *runs) prune(ctx context.Context) {
 	}
 }
 
-func (run *liveRun) finish(err error, s scrubber) {
+func (run *liveRun) finish(err error) {
 	v, after := judge(err)
 	run.mu.Lock()
 	defer run.mu.Unlock()
@@ -192,7 +193,7 @@ func (run *liveRun) finish(err error, s scrubber) {
 	if err == nil {
 		return
 	}
-	r.Error, r.Do = s.text(err.Error()), s.text(adviceOf(err))
+	r.Error, r.Do = run.scrub.text(err.Error()), run.scrub.text(adviceOf(err))
 	switch {
 	case r.Do != "":
 	case v == retry:
@@ -210,7 +211,9 @@ func (run *liveRun) snapshot() runRecord {
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	r := run.record
-	r.Report = run.inv.reported()
+	for _, report := range run.inv.reported() {
+		r.Report = append(r.Report, run.scrub.json(report))
+	}
 	r.Log, r.LogCut = run.inv.transcript.snapshot()
 	return r
 }
