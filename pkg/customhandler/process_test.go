@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -43,6 +44,7 @@ func processUnderTest(role string) {
 		})
 	}
 	customhandler.Main("testapp", func([]string) (customhandler.App, error) {
+		log.Print("a warning of some library")
 		return customhandler.App{Functions: []customhandler.Function{
 			customhandler.TimerFunc("tick", func(ctx context.Context, timer customhandler.Timer) error {
 				customhandler.Log(ctx).Info("timer runs", "input", timer.Input)
@@ -223,6 +225,7 @@ func TestTermLetsInvocationsFinish(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
 	p := startProcess(t, "handler", appRoot(t, timerApp), "FUNCTIONS_CUSTOMHANDLER_PORT="+port)
+	p.await(t, `"msg":"a warning of some library"`, `"level":"info"`, `"app":"testapp"`) // the log package writes as all others
 	p.await(t, "handler ready")
 	if status, err := post(t, port, `{"Data":{"timer":{}}}`); status != 200 || err != nil {
 		t.Errorf("timer: %d %v", status, err)
