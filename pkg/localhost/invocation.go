@@ -85,18 +85,14 @@ func logEnd(log *slog.Logger, f *function, started time.Time, err error) {
 }
 
 // exchange sends a request and judges its answer within functionTimeout. When time is up, or an answer completes nothing,
-// the handler has a last grace and is then killed with everything in flight.
+// the handler is killed with everything in flight.
 func (a *app) exchange(f *function, send func(*process) (response, error), judge func(response) error) (response, error) {
 	h, err := a.awaitHandler()
 	if err != nil {
 		return response{}, err
 	}
-	var expired <-chan time.Time
-	if a.config.timeout > 0 {
-		timer := time.NewTimer(a.config.timeout)
-		defer timer.Stop()
-		expired = timer.C
-	}
+	ctx, cancel := a.deadline()
+	defer cancel()
 	type answer struct {
 		resp response
 		err  error
@@ -104,36 +100,49 @@ func (a *app) exchange(f *function, send func(*process) (response, error), judge
 	answered := make(chan answer, 1)
 	go func() {
 		resp, err := send(h)
+		if err != nil && a.hard.Err() != nil {
+			err = errStopping
+		}
 		answered <- answer{resp, err}
 	}()
-	pending, why := answered, fmt.Errorf("no answer within %s", a.config.timeout)
-	for {
-		select {
-		case got := <-pending:
-			switch {
-			case got.err == nil:
-				got.err = judge(got.resp)
-			case a.hard.Err() != nil:
-				got.err = errStopping
-			}
-			if !errors.Is(got.err, errNoResult) {
-				return got.resp, got.err
-			}
-			// The real host waits here for nothing, and so do we: a handler with this bug must not look well.
-			a.log.Warn(got.err.Error(), "function", f.name)
-			pending, why = nil, got.err
-			answered <- got
-		case <-expired:
-			a.log.Error(fmt.Sprintf("Timeout value of %s exceeded by function 'Functions.%s'; the handler is killed in %s", a.config.timeout, f.name, a.options.TimeoutGrace), "function", f.name)
-			pause(a.hard, a.options.TimeoutGrace)
-			a.handler.restart(a.hard, h)
-			<-answered
-			return response{}, fmt.Errorf("%w: %w", errTimeout, why)
-		case <-a.hard.Done():
-			<-answered
-			return response{}, errStopping
+	var why error
+	select {
+	case got := <-answered:
+		if got.err == nil {
+			got.err = judge(got.resp)
 		}
+		if !errors.Is(got.err, errNoResult) {
+			return got.resp, got.err
+		}
+		// The real host waits here for nothing, and so do we: a handler with this bug must not look well.
+		why = got.err
+		a.log.Warn(why.Error(), "function", f.name)
+		<-ctx.Done()
+	case <-ctx.Done():
+		why = fmt.Errorf("no answer within %s", a.config.timeout)
+		defer func() { <-answered }()
 	}
+	if a.hard.Err() != nil {
+		return response{}, errStopping
+	}
+	a.killLate(f, h)
+	return response{}, fmt.Errorf("%w: %w", errTimeout, why)
+}
+
+// deadline ends with functionTimeout, if there is one, or when the host stops.
+func (a *app) deadline() (context.Context, context.CancelFunc) {
+	if a.config.timeout > 0 {
+		return context.WithTimeout(a.hard, a.config.timeout)
+	}
+	return context.WithCancel(a.hard)
+}
+
+// killLate gives the handler of a late function a last grace and replaces it.
+func (a *app) killLate(f *function, h *process) {
+	a.log.Error(fmt.Sprintf("Timeout value of %s exceeded by function 'Functions.%s'; the handler is killed in %s",
+		a.config.timeout, f.name, a.options.TimeoutGrace), "function", f.name)
+	pause(a.hard, a.options.TimeoutGrace)
+	a.handler.restart(a.hard, h)
 }
 
 // awaitHandler waits for the handler as long as the host does: four times the initialization timeout.
