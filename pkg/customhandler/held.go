@@ -15,12 +15,12 @@ const poisonSuffix = "-poison"
 
 // heldRecord is a message, or a timer's run, that waits for an operator. Its blob is held/<function>/<id>.json.
 type heldRecord struct {
-	ID       string    // of the message's content: holding it twice is holding it once
-	Function string    //
-	Queue    string    // empty for a timer
-	Reason   string    //
-	Since    time.Time //
-	Body     []byte    // of the message, as it was delivered
+	ID       string // of the message's content: holding it twice is holding it once
+	Function string
+	Queue    string // empty for a timer
+	Reason   string
+	Since    time.Time
+	Body     []byte // of the message, as it was delivered
 }
 
 func (r heldRecord) name() string { return "held/" + r.Function + "/" + r.ID + ".json" }

@@ -27,9 +27,9 @@ const (
 
 // invokeRequest is what an operator posts. Exactly one of function, release, discard and requeue is given.
 type invokeRequest struct {
-	Function    string          `json:"function"`    // to run
-	Input       json.RawMessage `json:"input"`       // a queue's message, or any JSON for a timer
-	DryRun      bool            `json:"dryRun"`      //
+	Function    string          `json:"function"` // to run
+	Input       json.RawMessage `json:"input"`    // a queue's message, or any JSON for a timer
+	DryRun      bool            `json:"dryRun"`
 	WaitSeconds *int            `json:"waitSeconds"` // 0 to 200, default 30
 	Release     string          `json:"release"`     // id of what is held
 	Discard     string          `json:"discard"`     // id of what is held or poisoned
