@@ -34,6 +34,11 @@ type Account struct {
 	buffers   sync.Pool           // of *buffer
 	blobs     *service.Client
 	queues    *azqueue.ServiceClient
+
+	address    string                      // of the blob service, for links
+	key        *azblob.SharedKeyCredential // signs links; nil with an identity
+	delegates  bool                        // an identity signs links
+	delegation delegation
 }
 
 // Option changes how Open sets the account up; meant for tests.
@@ -91,7 +96,7 @@ func Open(cfg Config, opts ...Option) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.name, a.secrets = target.Account, append(target.secrets(), settings.Secrets(cfg)...)
+	a.name, a.address, a.secrets = target.Account, target.Blob, append(target.secrets(), settings.Secrets(cfg)...)
 	if target.Key.IsZero() && target.Signature.IsZero() && o.credential == nil {
 		if o.credential, err = identity(cfg.ClientID, client); err != nil {
 			return nil, err
@@ -147,6 +152,7 @@ func (a *Account) connect(t target, credential azcore.TokenCredential, client po
 			a.queues, err = azqueue.NewServiceClientWithNoCredential(t.signed(t.Queue), &azqueue.ClientOptions{ClientOptions: client})
 		}
 	default:
+		a.delegates = true
 		if a.blobs, err = service.NewClient(t.Blob, credential, &service.ClientOptions{ClientOptions: client}); err == nil {
 			a.queues, err = azqueue.NewServiceClient(t.Queue, credential, &azqueue.ClientOptions{ClientOptions: client})
 		}
@@ -162,6 +168,7 @@ func (a *Account) connectWithKey(t target, client policy.ClientOptions) error {
 	if err != nil {
 		return err
 	}
+	a.key = key
 	queueKey, err := azqueue.NewSharedKeyCredential(t.Account, t.Key.Reveal())
 	if err != nil {
 		return err

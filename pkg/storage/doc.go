@@ -12,5 +12,8 @@
 //     the service answers; ErrUnavailable says that this did not help, and that repeating the whole call later is safe. A
 //     repeated Enqueue may leave the message twice in the queue.
 //
+// A link (Container.SAS) lets somebody without an identity of ours, such as a Windows server, read or create one blob for a
+// while. It is a secret and prints as one.
+//
 // An Account and everything made from it may be used by many goroutines at once.
 package storage
