@@ -18,17 +18,22 @@ type console struct {
 
 	mu      sync.Mutex
 	partial []byte
-	ended   map[string][]bool // by function: whether each finished run succeeded
+	byHand  map[string]bool   // ids of the runs started through the admin API that have not ended
+	ended   map[string][]bool // by function: whether each run that ended, of those, succeeded
 	errors  []string          // the last few
 	news    chan struct{}     // closed, and replaced, when a run has ended or an error was told
 }
 
 func newConsole(file io.Writer) *console {
-	return &console{file: file, ended: map[string][]bool{}, news: make(chan struct{})}
+	return &console{file: file, byHand: map[string]bool{}, ended: map[string][]bool{}, news: make(chan struct{})}
 }
 
-// executed is the line with which the Functions host ends each run.
-var executed = regexp.MustCompile(`Executed 'Functions\.([A-Za-z0-9_-]+)' \((Succeeded|Failed)`)
+// The lines between which the host runs a function. Its timer may fire on its own schedule meanwhile: only runs by hand
+// count. The id can be missing from the line of a failure whose reason has several lines.
+var (
+	executing = regexp.MustCompile(`Executing 'Functions\.[A-Za-z0-9_-]+' \(.*programmatically called.*invocation=([0-9a-f-]+)`)
+	executed  = regexp.MustCompile(`Executed 'Functions\.([A-Za-z0-9_-]+)' \((Succeeded|Failed)(?:.*invocation=([0-9a-f-]+))?`)
+)
 
 const keptErrors = 5
 
@@ -81,14 +86,24 @@ func (c *console) Write(p []byte) (int, error) {
 			c.errors = append(c.errors[max(0, len(c.errors)+1-keptErrors):], text)
 			c.announce()
 		}
+		if match := executing.FindSubmatch(line); match != nil {
+			c.byHand[string(match[1])] = true
+		}
 		if match := executed.FindSubmatch(line); match != nil {
-			function := string(match[1])
-			c.ended[function] = append(c.ended[function], string(match[2]) == "Succeeded")
-			c.announce()
+			c.end(string(match[1]), string(match[2]) == "Succeeded", string(match[3]))
 		}
 		c.partial = rest
 	}
 	return c.file.Write(p)
+}
+
+func (c *console) end(function string, succeeded bool, id string) {
+	if id != "" && !c.byHand[id] {
+		return
+	}
+	delete(c.byHand, id)
+	c.ended[function] = append(c.ended[function], succeeded)
+	c.announce()
 }
 
 func (c *console) announce() {
@@ -96,14 +111,14 @@ func (c *console) announce() {
 	c.news = make(chan struct{})
 }
 
-// runs counts the finished runs of a function.
+// runs counts the finished runs by hand of a function.
 func (c *console) runs(function string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.ended[function])
 }
 
-// awaitRun waits until a function has finished more runs than before, and reports whether the last one succeeded.
+// awaitRun waits until a function has finished more runs by hand than before, and reports whether the last one succeeded.
 func (c *console) awaitRun(ctx context.Context, function string, before int) (succeeded bool, err error) {
 	for {
 		c.mu.Lock()
