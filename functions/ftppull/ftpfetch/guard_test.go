@@ -113,7 +113,7 @@ func FuzzTallyIsTheSameInAnyPieces(f *testing.F) {
 	f.Add([]byte{}, 1, 1)
 	f.Fuzz(func(t *testing.T, data []byte, n, cut int) {
 		if n <= 0 || cut < 0 || cut > len(data) {
-			t.Skip()
+			return
 		}
 		whole := newTally()
 		whole.add(data)
