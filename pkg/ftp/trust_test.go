@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/nightshift-hq/nightshift/pkg/ftp"
+	"github.com/nightshift-hq/nightshift/pkg/sim/certificate"
 	simftp "github.com/nightshift-hq/nightshift/pkg/sim/ftp"
 )
 
-func certificate(t *testing.T, notAfter time.Time, names ...string) simftp.Certificate {
+func newCertificate(t *testing.T, notAfter time.Time, names ...string) certificate.Certificate {
 	t.Helper()
-	c, err := simftp.NewCertificate(notAfter, names...)
+	c, err := certificate.New(notAfter, names...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,13 +28,13 @@ func certificate(t *testing.T, notAfter time.Time, names ...string) simftp.Certi
 func TestWhoIsTrusted(t *testing.T) {
 	t.Parallel()
 	nextYear := time.Now().AddDate(0, 6, 0)
-	good := certificate(t, nextYear, "127.0.0.1")
-	expired := certificate(t, time.Now().AddDate(0, 0, -1), "127.0.0.1")
-	otherName := certificate(t, nextYear, "ftp.example.com")
-	other := certificate(t, nextYear, "127.0.0.1")
+	good := newCertificate(t, nextYear, "127.0.0.1")
+	expired := newCertificate(t, time.Now().AddDate(0, 0, -1), "127.0.0.1")
+	otherName := newCertificate(t, nextYear, "ftp.example.com")
+	other := newCertificate(t, nextYear, "127.0.0.1")
 	rows := []struct {
 		name   string
-		server simftp.Certificate
+		server certificate.Certificate
 		ca     []byte
 		pin    string
 		hint   string // empty: trusted

@@ -17,6 +17,8 @@ import (
 
 	ftpserver "github.com/fclairamb/ftpserverlib"
 	"github.com/spf13/afero"
+
+	"github.com/nightshift-hq/nightshift/pkg/sim/certificate"
 )
 
 // Options say how the server runs. The zero value is a server with explicit TLS offered, user "user", password
@@ -32,7 +34,7 @@ type Options struct {
 	NoTLS        bool // refuse AUTH TLS
 	RequireTLS   bool // refuse USER in clear
 	RequireReuse bool // refuse data connections that do not resume a TLS session
-	Certificate  Certificate
+	Certificate  certificate.Certificate
 
 	PassiveHost    string         // address that PASV gives; default 127.0.0.1
 	NoMLSD         bool           // LIST only
@@ -47,7 +49,7 @@ type Options struct {
 type Server struct {
 	options  Options
 	fs       afero.Fs
-	cert     Certificate
+	cert     certificate.Certificate
 	tls      *tls.Config // control connections
 	dataTLS  *tls.Config
 	listener net.Listener
@@ -115,12 +117,12 @@ func Start(o Options) (*Server, error) {
 func (s *Server) prepareTLS() error {
 	if s.cert.CertPEM == nil {
 		var err error
-		if s.cert, err = NewCertificate(time.Now().AddDate(0, 1, 0), "localhost", "127.0.0.1"); err != nil {
+		if s.cert, err = certificate.New(time.Now().AddDate(0, 1, 0), "localhost", "127.0.0.1"); err != nil {
 			return err
 		}
 	}
 	var err error
-	if s.tls, err = s.cert.tlsConfig(); err != nil {
+	if s.tls, err = s.cert.ServerConfig(); err != nil {
 		return err
 	}
 	var ticketKey [32]byte // shared, so that data connections can resume the session of their control connection

@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	simftp "github.com/nightshift-hq/nightshift/pkg/sim/ftp"
+	"github.com/nightshift-hq/nightshift/pkg/sim/certificate"
 )
 
 // Kind is one of the daemons.
@@ -106,20 +106,20 @@ func (s *Server) launch() error {
 	if err := s.MakeDir("."); err != nil {
 		return err
 	}
-	certificate, err := simftp.NewCertificate(time.Now().AddDate(0, 1, 0), "localhost", "127.0.0.1")
+	cert, err := certificate.New(time.Now().AddDate(0, 1, 0), "localhost", "127.0.0.1")
 	if err != nil {
 		return err
 	}
-	s.CertPEM, s.Pin = certificate.CertPEM, certificate.Pin
+	s.CertPEM, s.Pin = cert.CertPEM, cert.Pin
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
 	s.Addr = fmt.Sprintf("127.0.0.1:%d", port)
 	for name, data := range map[string][]byte{
-		"cert.pem": certificate.CertPEM,
-		"key.pem":  certificate.KeyPEM,
-		"both.pem": append(certificate.KeyPEM, certificate.CertPEM...),
+		"cert.pem": cert.CertPEM,
+		"key.pem":  cert.KeyPEM,
+		"both.pem": append(cert.KeyPEM, cert.CertPEM...),
 	} {
 		if err := os.WriteFile(s.file(name), data, 0o600); err != nil {
 			return err

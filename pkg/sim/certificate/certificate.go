@@ -1,4 +1,5 @@
-package simftp
+// Package certificate makes self-signed server certificates for the simulators and daemons of tests.
+package certificate
 
 import (
 	"crypto/ecdsa"
@@ -23,8 +24,8 @@ type Certificate struct {
 	Pin     string // SHA-256 of the public key, base64
 }
 
-// NewCertificate makes a certificate for names (host names or addresses) that is valid until notAfter.
-func NewCertificate(notAfter time.Time, names ...string) (Certificate, error) {
+// New makes a certificate for names (host names or addresses) that is valid until notAfter.
+func New(notAfter time.Time, names ...string) (Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return Certificate{}, fmt.Errorf("make a key: %w", err)
@@ -35,7 +36,7 @@ func NewCertificate(notAfter time.Time, names ...string) (Certificate, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "Nightshift FTP simulator"},
+		Subject:               pkix.Name{CommonName: "Nightshift simulator"},
 		NotBefore:             notAfter.AddDate(-1, 0, 0),
 		NotAfter:              notAfter,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
@@ -70,7 +71,8 @@ func NewCertificate(notAfter time.Time, names ...string) (Certificate, error) {
 	}, nil
 }
 
-func (c Certificate) tlsConfig() (*tls.Config, error) {
+// ServerConfig is how a server uses the certificate: TLS 1.2 at least.
+func (c Certificate) ServerConfig() (*tls.Config, error) {
 	pair, err := tls.X509KeyPair(c.CertPEM, c.KeyPEM)
 	if err != nil {
 		return nil, fmt.Errorf("load the certificate: %w", err)
