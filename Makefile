@@ -16,6 +16,12 @@ $(AZURITE): deploy/local/azurite/package-lock.json
 	cd deploy/local/azurite && npm ci --no-audit --no-fund
 	@touch $@
 
+# Without install scripts: only the grammar's WebAssembly is used, its native module would want a compiler.
+POWERSHELL := deploy/lint/powershell/node_modules/.package-lock.json
+$(POWERSHELL): deploy/lint/powershell/package-lock.json
+	cd deploy/lint/powershell && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 .PHONY: tools
 tools: $(AZURITE) ## install the storage emulator (needs Node.js, not root)
 
@@ -56,12 +62,15 @@ fuzz: ## every fuzz target, for FUZZTIME=30s each
 	done
 
 .PHONY: lint
-lint: ## gofmt, vet (also for Windows), staticcheck, go.mod
+lint: $(POWERSHELL) ## gofmt, vet (also for Windows), staticcheck, go.mod; PowerShell scripts
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	go vet ./...
 	GOOS=windows go vet ./...
 	go mod tidy -diff
 	go run $(STATICCHECK) ./...
+	@mkdir -p build
+	@node --test deploy/lint/powershell/*.test.js >build/lint-powershell.txt || { cat build/lint-powershell.txt; exit 1; }
+	node deploy/lint/powershell/lint.js
 
 .PHONY: clean
 clean: ## remove what was built (not the installed emulator)
