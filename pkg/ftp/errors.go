@@ -122,7 +122,7 @@ func (c *Conn) explain(op string, err error) *Error {
 	if reply := replyOf(err); reply != nil {
 		return judge(op, reply.Code, reply.Msg)
 	}
-	if e := c.cfg.certFailure(err); e != nil {
+	if e := certFailure(err); e != nil {
 		return e
 	}
 	asked := c.ctl.asked()

@@ -1,127 +1,24 @@
 package ftp
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"os"
-	"strings"
-	"time"
+
+	"github.com/nightshift-hq/nightshift/pkg/trust"
 )
 
 // trust sets whom t trusts: the pinned key, the authorities in CAFile, or the system's.
 func (c Config) trust(t *tls.Config) error {
-	if c.Pin != "" {
-		pin, err := parsePin(c.Pin)
-		if err != nil {
-			return &Error{Message: err.Error(), class: ErrCert}
-		}
-		// The chain is not looked at; the handshake still proves that the server holds the key whose hash this is.
-		// VerifyConnection runs for resumed sessions too.
-		t.InsecureSkipVerify = true
-		// Nor does the date count. It would: Go forgets the sessions of an expired certificate, and servers that require
-		// their resumption would refuse every transfer.
-		t.Time = func() time.Time { return time.Unix(0, 0) }
-		t.VerifyConnection = func(s tls.ConnectionState) error { return verifyPin(s.PeerCertificates, pin) }
-		return nil
-	}
-	if c.CAFile == "" {
-		return nil
-	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return &Error{Message: "read the CA file: " + err.Error(), class: ErrCert}
-	}
-	t.RootCAs = x509.NewCertPool()
-	if !t.RootCAs.AppendCertsFromPEM(pem) {
-		return &Error{Message: fmt.Sprintf(`CA file %q holds no certificate: want PEM, "-----BEGIN CERTIFICATE-----"`, c.CAFile),
-			class: ErrCert}
-	}
-	return nil
-}
-
-// parsePin reads 32 bytes as hex (colons allowed) or base64, with or without a "sha256/" in front, as curl and HPKP
-// write it.
-func parsePin(text string) ([]byte, error) {
-	s := strings.TrimSpace(text)
-	if len(s) > 6 && strings.EqualFold(s[:6], "sha256") {
-		s = strings.TrimLeft(s[6:], "/:")
-	}
-	if pin, err := hex.DecodeString(strings.ReplaceAll(s, ":", "")); err == nil && len(pin) == sha256.Size {
-		return pin, nil
-	}
-	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding,
-		base64.RawURLEncoding} {
-		if pin, err := encoding.DecodeString(s); err == nil && len(pin) == sha256.Size {
-			return pin, nil
-		}
-	}
-	return nil, fmt.Errorf("the certificate pin %q is not the SHA-256 of a public key: want 32 bytes as base64 or hex", text)
-}
-
-// PinOf returns the pin of a certificate's public key, in base64.
-func PinOf(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-type pinError struct{ cert *x509.Certificate }
-
-func (e *pinError) Error() string {
-	return "the server's key is not the pinned one; its pin is " + PinOf(e.cert)
-}
-
-func verifyPin(chain []*x509.Certificate, pin []byte) error {
-	if len(chain) == 0 {
-		return errors.New("the server sent no certificate")
-	}
-	sum := sha256.Sum256(chain[0].RawSubjectPublicKeyInfo)
-	if !bytes.Equal(sum[:], pin) {
-		return &pinError{chain[0]}
+	if err := (trust.Anchor{CAFile: c.CAFile, Pin: c.Pin}).Apply(t); err != nil {
+		return &Error{Message: err.Error(), class: ErrCert}
 	}
 	return nil
 }
 
 // certFailure explains a certificate that was not accepted; nil where err is about something else.
-func (c Config) certFailure(err error) *Error {
-	var pin *pinError
-	if errors.As(err, &pin) {
-		return &Error{Message: pin.Error() + describe(pin.cert), class: ErrCert,
-			Hint: "if the server's key was changed on purpose, set the pin to the new value; else do not connect"}
-	}
-	var verification *tls.CertificateVerificationError
-	if !errors.As(err, &verification) || len(verification.UnverifiedCertificates) == 0 {
+func certFailure(err error) *Error {
+	reason, do, ok := trust.Explain(err)
+	if !ok {
 		return nil
 	}
-	cert := verification.UnverifiedCertificates[0]
-	e := &Error{Message: "the server's certificate is not accepted: " + verification.Err.Error() + describe(cert),
-		class: ErrCert}
-	var unknown x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(err, &unknown):
-		e.Hint = "if this is the right server, name its authority's PEM file as CA file, or set the pin " + PinOf(cert)
-	case errors.As(err, &name):
-		e.Hint = fmt.Sprintf("name the server as its certificate does instead of %q, or set the pin %s", name.Host, PinOf(cert))
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		e.Hint = "have the certificate renewed; until then the pin " + PinOf(cert) + " accepts exactly this key"
-	default:
-		e.Hint = "the pin " + PinOf(cert) + " accepts exactly this key"
-	}
-	return e
-}
-
-func describe(cert *x509.Certificate) string {
-	names := cert.DNSNames
-	for _, ip := range cert.IPAddresses {
-		names = append(names[:len(names):len(names)], ip.String())
-	}
-	return fmt.Sprintf(" (subject %q, for %q, issued by %q, valid from %s to %s)", cert.Subject, names, cert.Issuer,
-		cert.NotBefore.UTC().Format(time.DateOnly), cert.NotAfter.UTC().Format(time.DateOnly))
+	return &Error{Message: reason, Hint: do, class: ErrCert}
 }
