@@ -71,8 +71,9 @@ var flowRules = rules{
 	"export-flow-set":       {label: "-", keys: []string{"{@cd-object-type}+{@mv-object-type}"}, shown: "to {@cd-object-type} from {@mv-object-type}"},
 	"export-flow-set/export-flow": {label: "-", keys: []string{"{@id}", "{@cd-attribute}"}, shown: "{@cd-attribute}",
 		summary: "flow", ordered: always},
-	"fn/arg":        {label: "Argument", ordered: always},
-	"src-attribute": {label: "Source attribute", keys: []string{"{.}"}},
+	"export-flow/@cd-attribute": {label: "Target attribute"},
+	"fn/arg":                    {label: "Argument", ordered: always},
+	"src-attribute":             {label: "Source attribute", keys: []string{"{.}"}},
 }
 
 var agentRules = merge(schemaRules, flowRules, rules{
