@@ -63,6 +63,12 @@ func (c *Conn) startTLS(conn net.Conn, tlsConfig *tls.Config) error {
 		return fmt.Errorf("agree on TLS: %w", err)
 	}
 	c.ctl.verb, c.ctl.Conn = "", secured
+	c.dataTLS = tlsConfig.Clone()
+	if curve := secured.ConnectionState().CurveID; curve != 0 {
+		// Data connections offer what this server has chosen. Else every one of them would make keys for other curves first,
+		// and with a server that wants another curve be sent back for it: four times the time of a small file.
+		c.dataTLS.CurvePreferences = []tls.CurveID{curve}
+	}
 	return nil
 }
 
@@ -118,14 +124,14 @@ func expect(reader *bufio.Reader, code int) error {
 
 // dialData opens a data connection. Its TLS handshake happens at the first read: proftpd and pure-ftpd start theirs only
 // after the command that uses the connection, and a handshake before that would wait for ever.
-func (c *Conn) dialData(address string, tlsConfig *tls.Config) (net.Conn, error) {
+func (c *Conn) dialData(address string) (net.Conn, error) {
 	l, err := c.dial(address)
 	if err != nil {
 		return nil, connectFailure("open data connection to "+address, c.cfg, err)
 	}
 	d := &dataConn{Conn: l, close: func() { c.wires.remove(l.Conn) }}
-	if tlsConfig != nil {
-		d.Conn = tls.Client(l, tlsConfig)
+	if c.dataTLS != nil {
+		d.Conn = tls.Client(l, c.dataTLS)
 	}
 	if c.listing != nil {
 		c.listing.Conn = d

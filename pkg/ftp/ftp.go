@@ -19,6 +19,7 @@ package ftp
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"path"
 	"strings"
@@ -34,7 +35,8 @@ type Conn struct {
 	lib  *ftp.ServerConn
 	home string // folder after login; every path is made absolute against it
 
-	wires wires
+	wires   wires
+	dataTLS *tls.Config // of data connections; nil in clear text
 
 	// State of the operation under way, which the library's dial callback needs and cannot be given.
 	ctx      context.Context
@@ -80,7 +82,7 @@ func (c *Conn) connect() error {
 			if c.ctl.Conn == nil {
 				return c.dialControl(address, tlsConfig)
 			}
-			return c.dialData(address, tlsConfig)
+			return c.dialData(address)
 		}),
 		ftp.DialWithDisabledEPSV(c.cfg.DisableEPSV),
 		ftp.DialWithDisabledMLSD(c.cfg.DisableMLSD),
