@@ -136,7 +136,11 @@ func (j *job) transfer(ctx context.Context, f drop.File, suspicion string) (drop
 		return drop.Entry{}, suspectError{suspicion}
 	}
 	t := transferred{job: j, file: f, suspicion: suspicion}
-	err := j.connected(ctx, func(conn *ftp.Conn) error { return t.run(ctx, conn) })
+	carry, blocks := t.small, 1
+	if f.Size > blockSize {
+		carry, blocks = t.large, uploading
+	}
+	err := j.blocks.lend(ctx, blocks, j.Config.Connections, func(buffers [][]byte) error { return carry(ctx, buffers) })
 	if errors.Is(err, ftp.ErrChanged) {
 		err = cmp.Or(j.connected(ctx, func(conn *ftp.Conn) error { return t.listed(ctx, conn, f) }), err)
 	}
@@ -174,18 +178,6 @@ type transferred struct {
 	entry     drop.Entry
 }
 
-func (t *transferred) run(ctx context.Context, conn *ftp.Conn) error {
-	if !t.file.Precise || t.file.Size > blockSize {
-		if err := t.listed(ctx, conn, t.file); err != nil {
-			return err
-		}
-	}
-	if t.file.Size > blockSize {
-		return t.large(ctx, conn)
-	}
-	return t.small(ctx, conn)
-}
-
 // listed makes sure that the server still has the version that was listed, and takes over what it knows more exactly.
 func (t *transferred) listed(ctx context.Context, conn *ftp.Conn, f drop.File) error {
 	now, err := t.stat(ctx, conn, f)
@@ -199,40 +191,47 @@ func (t *transferred) listed(ctx context.Context, conn *ftp.Conn, f drop.File) e
 	return nil
 }
 
-func (t *transferred) small(ctx context.Context, conn *ftp.Conn) error {
-	buffer := t.blocks.get()
-	defer t.blocks.put(buffer)
-	n, err := t.read(ctx, conn, buffer[:t.file.Size+1])
+// small carries a file over in one piece. The connection is free again while the bytes go to storage.
+func (t *transferred) small(ctx context.Context, buffers [][]byte) error {
+	var content []byte
+	err := t.connected(ctx, func(conn *ftp.Conn) (err error) {
+		if !t.file.Precise {
+			if err := t.listed(ctx, conn, t.file); err != nil {
+				return err
+			}
+		}
+		if content, err = t.read(ctx, conn, buffers[0][:t.file.Size+1]); err != nil {
+			return err
+		}
+		return t.unchanged(ctx, conn, int64(len(content)))
+	})
 	if err != nil {
 		return err
 	}
-	if err := t.unchanged(ctx, conn, int64(n)); err != nil {
-		return err
-	}
 	tally := newTally()
-	tally.add(buffer[:n])
+	tally.add(content)
 	if err := t.judge(tally); err != nil {
 		return err
 	}
-	_, err = t.Blobs.Write(ctx, t.blob(), buffer[:n], t.cond(), t.meta(tally))
+	_, err = t.Blobs.Write(ctx, t.blob(), content, t.cond(), t.meta(tally))
 	return t.place(ctx, tally, err)
 }
 
 // read fills the buffer, which is one byte longer than the file should be, so that a file that has grown is noticed.
-func (t *transferred) read(ctx context.Context, conn *ftp.Conn, buffer []byte) (int, error) {
+func (t *transferred) read(ctx context.Context, conn *ftp.Conn, buffer []byte) ([]byte, error) {
 	r, err := conn.Open(ctx, t.source(t.file), 0)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	n, err := io.ReadFull(r, buffer)
 	closeErr := r.Close()
 	switch {
 	case err == nil:
-		return n, fmt.Errorf("more than %d bytes came: %w", t.file.Size, ftp.ErrChanged)
+		return nil, fmt.Errorf("more than %d bytes came: %w", t.file.Size, ftp.ErrChanged)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return n, closeErr
+		return buffer[:n], closeErr
 	}
-	return n, err
+	return nil, err
 }
 
 // unchanged makes sure, after the transfer, that the bytes that came are all of the version that was listed.

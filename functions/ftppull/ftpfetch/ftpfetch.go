@@ -201,7 +201,7 @@ func (j *job) fetchAll(ctx context.Context) ([]drop.Entry, error) {
 	entries := make([]drop.Entry, len(j.batch.Files))
 	group, groupCtx := errgroup.WithContext(ctx)
 	next := make(chan int)
-	for range min(j.Config.Connections, len(j.batch.Files)) {
+	for range min(2*j.Config.Connections, len(j.batch.Files)) { // while some write to storage, others use the connections
 		group.Go(func() error { return j.work(groupCtx, next, entries) })
 	}
 	group.Go(func() error {

@@ -38,32 +38,51 @@ func (t *transferred) progressName() string {
 func (t *transferred) blockID(n int64) string { return fmt.Sprintf("%s-%08d", t.file.Key(), n) }
 
 // large carries a file over in blocks and saves its progress after each leg. The blob appears with the last step.
-func (t *transferred) large(ctx context.Context, conn *ftp.Conn) error {
-	tally, err := t.resume(ctx)
+func (t *transferred) large(ctx context.Context, buffers [][]byte) error {
+	var tally *tally
+	err := t.connected(ctx, func(conn *ftp.Conn) (err error) {
+		if err := t.listed(ctx, conn, t.file); err != nil {
+			return err
+		}
+		if tally, err = t.resume(ctx); err != nil {
+			return err
+		}
+		if err := t.copy(ctx, conn, tally, buffers); err != nil {
+			return err
+		}
+		if err := t.unchanged(ctx, conn, tally.total); err != nil {
+			return errors.Join(err, t.forget(ctx))
+		}
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	r, err := conn.Open(ctx, t.source(t.file), tally.total)
-	if err != nil {
-		return err
-	}
-	if err := t.legs(ctx, r, tally); err != nil {
-		r.Close()
-		return err
-	}
-	if err := r.Close(); err != nil {
-		return err
-	}
-	if err := t.unchanged(ctx, conn, tally.total); err != nil {
-		return errors.Join(err, t.State.Delete(ctx, t.progressName(), storage.Cond{}))
 	}
 	if err := t.judge(tally); err != nil {
 		return err
 	}
 	_, err = t.Blobs.Commit(ctx, t.blob(), t.blockIDs(tally.total), t.cond(), t.meta(tally))
-	if err := t.place(ctx, tally, err); err != nil {
-		return errors.Join(err, t.State.Delete(ctx, t.progressName(), storage.Cond{}))
+	if err = t.place(ctx, tally, err); errors.Is(err, storage.ErrUnavailable) {
+		return err // the blocks are as good as before
 	}
+	return errors.Join(err, t.forget(ctx))
+}
+
+// copy reads the rest of the file and stages it.
+func (t *transferred) copy(ctx context.Context, conn *ftp.Conn, tally *tally, buffers [][]byte) error {
+	r, err := conn.Open(ctx, t.source(t.file), tally.total)
+	if err != nil {
+		return err
+	}
+	if err := t.legs(ctx, r, tally, buffers); err != nil {
+		r.Close()
+		return err
+	}
+	return r.Close()
+}
+
+// forget drops the progress: the file is stored, or its blocks are of no use.
+func (t *transferred) forget(ctx context.Context) error {
 	return t.State.Delete(ctx, t.progressName(), storage.Cond{})
 }
 
@@ -119,11 +138,9 @@ func (t *transferred) save(ctx context.Context, tally *tally) error {
 }
 
 // legs reads to the end of the file. Between two legs all that was read is staged and on record.
-func (t *transferred) legs(ctx context.Context, r io.Reader, tally *tally) error {
-	free := make(chan []byte, uploading)
-	for range uploading {
-		block := t.blocks.get()
-		defer t.blocks.put(block)
+func (t *transferred) legs(ctx context.Context, r io.Reader, tally *tally, buffers [][]byte) error {
+	free := make(chan []byte, len(buffers))
+	for _, block := range buffers {
 		free <- block
 	}
 	for {
