@@ -163,6 +163,8 @@ func (a *app) start(ctx context.Context, address string) error {
 	var handling context.Context
 	handling, a.endHandler = context.WithCancel(context.Background())
 	a.handlerEnd, a.served = make(chan struct{}), make(chan struct{})
+	a.server = &http.Server{Handler: withHeads(a), ConnContext: rememberConn, ReadHeaderTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	go func() {
 		err := a.handler.run(handling)
 		if err != nil {
@@ -174,8 +176,6 @@ func (a *app) start(ctx context.Context, address string) error {
 			a.stop()
 		}
 	}()
-	a.server = &http.Server{Handler: withHeads(a), ConnContext: rememberConn, ReadHeaderTimeout: time.Minute,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	go func() {
 		defer close(a.served)
 		a.server.Serve(headListener{listener})
