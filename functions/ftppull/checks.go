@@ -72,15 +72,14 @@ func connectAdvice(err error) string {
 
 func tryWrite(ctx context.Context, files *storage.Container) (string, error) {
 	const name = "_check/nightshift.txt"
-	const advice = "give the app's identity the role Storage Blob Data Contributor on the container"
 	if err := files.Create(ctx); err != nil {
-		return "", customhandler.Advise(err, advice)
+		return "", err
 	}
 	if _, err := files.Write(ctx, name, []byte("written by the check function\n"), storage.Cond{}, storage.Meta{ContentType: "text/plain"}); err != nil {
-		return "", customhandler.Advise(err, advice)
+		return "", err
 	}
 	if err := files.Delete(ctx, name, storage.Cond{}); err != nil {
-		return "", customhandler.Advise(err, advice)
+		return "", err
 	}
 	return "container " + files.Name(), nil
 }

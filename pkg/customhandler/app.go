@@ -136,10 +136,17 @@ func Advise(err error, do string) error {
 	return &advisedError{err, do}
 }
 
+// adviceOf is the advice that came with the error; for trouble with the storage account, which every app needs, there always
+// is one.
 func adviceOf(err error) string {
 	var a *advisedError
-	if errors.As(err, &a) {
+	switch {
+	case errors.As(err, &a):
 		return a.do
+	case errors.Is(err, storage.ErrDenied):
+		return "give the app's identity the roles Storage Blob Data Contributor and Storage Queue Data Contributor"
+	case errors.Is(err, storage.ErrUnavailable):
+		return "see that the storage account is up, and that its firewall lets this app in"
 	}
 	return ""
 }

@@ -188,13 +188,16 @@ func (h *Handler) try(ctx context.Context, c Check) (string, error) {
 func checkTable(results []checkResult) string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "WHAT\tWORKS\tDETAIL\tWHAT TO DO")
+	fmt.Fprintln(t, "WHAT\tWORKS\tDETAIL, AND WHAT TO DO")
 	for _, r := range results {
 		works := "yes"
 		if !r.OK {
 			works = "NO"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", oneLine(r.Check), works, oneLine(r.Detail), oneLine(r.Do))
+		fmt.Fprintf(t, "%s\t%s\t%s\n", oneLine(r.Check), works, oneLine(r.Detail))
+		if r.Do != "" { // on a line of its own: a long detail would push a fourth column off the screen
+			fmt.Fprintf(t, "\t\t-> %s\n", oneLine(r.Do))
+		}
 	}
 	_ = t.Flush() // into memory
 	return b.String()

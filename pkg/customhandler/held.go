@@ -2,8 +2,10 @@ package customhandler
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -72,13 +74,13 @@ func (h *Handler) writeReason(ctx context.Context, a *attempt, reason error) err
 	return h.writeRecord(ctx, r.name(), r, storage.Cond{})
 }
 
-// findHeld looks for a held record by id, in whatever function.
+// findHeld reads the held record with the id, of whatever function.
 func (h *Handler) findHeld(ctx context.Context, id string) (heldRecord, string, error) {
 	for properties, err := range h.app.State.List(ctx, "held/") {
 		if err != nil {
 			return heldRecord{}, "", err
 		}
-		if !strings.HasSuffix(properties.Name, "/"+id+".json") {
+		if recordID(properties.Name) != id {
 			continue
 		}
 		var r heldRecord
@@ -89,6 +91,61 @@ func (h *Handler) findHeld(ctx context.Context, id string) (heldRecord, string, 
 		return r, etag, err
 	}
 	return heldRecord{}, "", errUnknownID
+}
+
+// recordID is the id in the name of a record's blob.
+func recordID(name string) string { return strings.TrimSuffix(path.Base(name), ".json") }
+
+const (
+	idLength = 2 * sha256.Size
+	minID    = 6 // characters of an id that an operator must give
+)
+
+// fullID completes the beginning of an id, if what is held and poisoned has only one that begins so.
+func (h *Handler) fullID(ctx context.Context, begin string) (string, error) {
+	if begin = strings.ToLower(begin); len(begin) >= idLength {
+		return begin, nil
+	}
+	if len(begin) < minID {
+		return "", badRequest("id %q is too short: give at least the first %d characters", begin, minID)
+	}
+	known, err := h.knownIDs(ctx)
+	if err != nil {
+		return "", err
+	}
+	known = slices.DeleteFunc(known, func(id string) bool { return !strings.HasPrefix(id, begin) })
+	slices.Sort(known)
+	switch known = slices.Compact(known); len(known) {
+	case 0:
+		return "", errUnknownID
+	case 1:
+		return known[0], nil
+	}
+	return "", badRequest("%d ids begin with %q: give more characters", len(known), begin)
+}
+
+// knownIDs are the ids of all that is held, and of what is poisoned: by the reasons on record, and, for messages that the
+// host moved by itself, by what the list shows.
+func (h *Handler) knownIDs(ctx context.Context) ([]string, error) {
+	var ids []string
+	for _, prefix := range []string{"held/", "poison/"} {
+		for properties, err := range h.app.State.List(ctx, prefix) {
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, recordID(properties.Name))
+		}
+	}
+	for _, file := range h.queueFiles() {
+		messages, err := h.peekPoisoned(ctx, file)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range messages {
+			ids = append(ids, p.id)
+		}
+	}
+	return ids, nil
 }
 
 var errUnknownID = errors.New("nothing has this id: ask for the list, it may have been dealt with already")
@@ -132,6 +189,20 @@ func newPoisoned(file functionFile, q *storage.Queue, m storage.Message) poisone
 		body = []byte(m.Wire) // never was base64; the host put it here unseen
 	}
 	return poisoned{function: file.name, queue: q, id: messageKey(body), message: m, body: body}
+}
+
+// peekPoisoned looks at the first messages of a function's poison queue.
+func (h *Handler) peekPoisoned(ctx context.Context, file functionFile) ([]poisoned, error) {
+	q := h.app.Storage.Queue(file.trigger.queue + poisonSuffix)
+	messages, err := q.Peek(ctx, 32)
+	if err != nil {
+		return nil, fmt.Errorf("list what is poisoned: %w", err)
+	}
+	all := make([]poisoned, len(messages))
+	for i, m := range messages {
+		all[i] = newPoisoned(file, q, m)
+	}
+	return all, nil
 }
 
 // queueFiles are the app's queue functions, in order of name.

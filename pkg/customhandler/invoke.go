@@ -1,6 +1,7 @@
 package customhandler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,8 @@ const (
 	maxInput    = 1 << 20           // bytes of an invoke request
 )
 
-// invokeRequest is what an operator posts. Exactly one of function, release, discard and requeue is given.
+// invokeRequest is what an operator posts. Exactly one of function, release, discard and requeue is given. Of an id the
+// beginning is enough, as long as no other begins so.
 type invokeRequest struct {
 	Function    string          `json:"function"` // to run
 	Input       json.RawMessage `json:"input"`    // a queue's message, or any JSON for a timer
@@ -35,6 +37,8 @@ type invokeRequest struct {
 	Discard     string          `json:"discard"`     // id of what is held or poisoned
 	Requeue     string          `json:"requeue"`     // id of what is poisoned, or "all"
 }
+
+const allPoisoned = "all"
 
 // statusError is an error with the HTTP status that fits it.
 type statusError struct {
@@ -137,12 +141,20 @@ func (h *Handler) order(r *http.Request) (any, error) {
 		return h.runByHand(r, req)
 	case h.app.Storage == nil || h.app.State == nil:
 		return nil, errNoState
-	case req.Release != "":
-		return h.releaseByHand(r, req)
-	case req.Discard != "":
-		return h.discardByHand(r.Context(), req.Discard)
+	case req.Requeue == allPoisoned:
+		return h.requeueByHand(r.Context(), allPoisoned)
 	}
-	return h.requeueByHand(r.Context(), req.Requeue)
+	id, err := h.fullID(r.Context(), cmp.Or(req.Release, req.Discard, req.Requeue))
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case req.Release != "":
+		return h.releaseByHand(r, req, id)
+	case req.Discard != "":
+		return h.discardByHand(r.Context(), id)
+	}
+	return h.requeueByHand(r.Context(), id)
 }
 
 // readInvoke reads a POST strictly: a misspelt dryRun must not become a real run.
@@ -280,9 +292,9 @@ func (h *Handler) runnable() []string {
 }
 
 // releaseByHand lets what is held through: a message goes back to its queue, a timer is run now.
-func (h *Handler) releaseByHand(r *http.Request, req invokeRequest) (any, error) {
+func (h *Handler) releaseByHand(r *http.Request, req invokeRequest, id string) (any, error) {
 	ctx := r.Context()
-	held, etag, err := h.findHeld(ctx, req.Release)
+	held, etag, err := h.findHeld(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +345,7 @@ func (h *Handler) discardByHand(ctx context.Context, id string) (any, error) {
 
 // requeueByHand gives poisoned messages fresh tries: the one with the id, or all that are there now.
 func (h *Handler) requeueByHand(ctx context.Context, id string) (any, error) {
-	all := id == "all"
+	all := id == allPoisoned
 	s := &search{one: !all, match: func(p poisoned) bool { return all || p.id == id }, act: func(ctx context.Context, file functionFile, p poisoned) error {
 		if err := h.requeuePoisoned(ctx, file, p); err != nil {
 			return err

@@ -2,6 +2,7 @@ package customhandler_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,6 +122,7 @@ func TestInvokeRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		`{"release":"nosuch"}`:                  {404, "nothing has this id"},
 		`{"discard":"nosuch"}`:                  {404, "nothing has this id"},
 		`{"requeue":"nosuch"}`:                  {404, "nothing has this id"},
+		`{"release":"nosu"}`:                    {400, "at least the first 6 characters"},
 	} {
 		r, got := b.order(t, body)
 		if message, _ := got["error"].(string); r.StatusCode != want.status || !strings.Contains(message, want.says) {
@@ -224,6 +226,47 @@ func TestReleaseDeliversTheMessageAgain(t *testing.T) {
 	}
 	if r, _ := b.order(t, fmt.Sprintf(`{"release":%q}`, id)); r.StatusCode != 404 {
 		t.Errorf("released twice: status %d", r.StatusCode)
+	}
+}
+
+// Two messages whose ids begin alike: the beginning that they share is refused, the next characters tell them apart.
+func TestTheBeginningOfAnIDIsEnough(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, handlers{queue: func(_ context.Context, m customhandler.Message[job]) error { return customhandler.Hold("it shrank") }})
+	one, two := alike(t, 6)
+	for _, body := range [][]byte{one, two} {
+		b.Queue("work", body)
+	}
+	id := idOf(one)
+	if r, got := b.order(t, fmt.Sprintf(`{"release":%q}`, id[:6])); r.StatusCode != 400 || !strings.Contains(fmt.Sprint(got["error"]), "2 ids begin with") {
+		t.Errorf("shared beginning: status %d, answer %v", r.StatusCode, got)
+	}
+	if r, got := b.order(t, fmt.Sprintf(`{"release":%q}`, strings.ToUpper(id[:16]))); r.StatusCode != 200 || got["released"] != id {
+		t.Errorf("release: status %d, answer %v", r.StatusCode, got)
+	}
+	if _, err := b.poison.Enqueue(t.Context(), one, 0); err != nil { // as the host does, without a reason
+		t.Fatal(err)
+	}
+	if r, got := b.order(t, fmt.Sprintf(`{"requeue":%q}`, id[:16])); r.StatusCode != 200 || got["requeued"] != id || got["messages"] != 1.0 {
+		t.Errorf("requeue: status %d, answer %v", r.StatusCode, got)
+	}
+	if r, got := b.order(t, fmt.Sprintf(`{"discard":%q}`, idOf(two)[:6])); r.StatusCode != 200 || got["discarded"] != idOf(two) {
+		t.Errorf("discard: status %d, answer %v", r.StatusCode, got)
+	}
+}
+
+func idOf(body []byte) string { return fmt.Sprintf("%x", sha256.Sum256(body)) }
+
+// alike makes two messages whose ids share their first n characters.
+func alike(t *testing.T, n int) (one, two []byte) {
+	seen := map[string][]byte{}
+	for i := 0; ; i++ {
+		body := encode(t, job{Path: fmt.Sprint("/", i)})
+		begin := idOf(body)[:n]
+		if other, ok := seen[begin]; ok {
+			return other, body
+		}
+		seen[begin] = body
 	}
 }
 
@@ -377,6 +420,9 @@ func TestCheckTellsWhatToDo(t *testing.T) {
 			{Name: "FTP login", Try: func(context.Context) (string, error) {
 				return "", customhandler.Advise(errors.New("530 login failed for hunter22"), "check FTPUsername and FTPPassword")
 			}},
+			{Name: "files", Try: func(context.Context) (string, error) {
+				return "", fmt.Errorf("write: %w", storage.ErrUnavailable)
+			}},
 			{Name: "FTP listing", Try: func(context.Context) (string, error) { return "4 files in /hr", nil }},
 			{Name: "panicking", Try: func(context.Context) (string, error) { panic("boom") }},
 		}
@@ -391,7 +437,7 @@ func TestCheckTellsWhatToDo(t *testing.T) {
 		t.Errorf("status %d, %s", response.StatusCode, response.Header.Get("Content-Type"))
 	}
 	for _, want := range []string{"settings", "state container", "queue " + b.queue.Name(), "FTP listing", "4 files in /hr", "530 login failed for [redacted]",
-		"check FTPUsername and FTPPassword", "the check panicked: boom"} {
+		"-> check FTPUsername and FTPPassword", "-> see that the storage account is up", "the check panicked: boom"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %q in\n%s", want, table)
 		}

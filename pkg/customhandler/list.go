@@ -100,14 +100,14 @@ func (h *Handler) listHeld(ctx context.Context, l *listing) error {
 
 func (h *Handler) listPoisoned(ctx context.Context, l *listing) error {
 	for _, file := range h.queueFiles() {
-		q := h.app.Storage.Queue(file.trigger.queue + poisonSuffix)
-		messages, err := q.Peek(ctx, 32)
+		messages, err := h.peekPoisoned(ctx, file)
 		if err != nil {
-			return fmt.Errorf("list what is poisoned: %w", err)
+			return err
 		}
-		for _, m := range messages {
-			l.Poisoned = append(l.Poisoned, h.poisonedEntry(ctx, newPoisoned(file, q, m)))
+		for _, p := range messages {
+			l.Poisoned = append(l.Poisoned, h.poisonedEntry(ctx, p))
 		}
+		q := h.app.Storage.Queue(file.trigger.queue + poisonSuffix)
 		if total, err := q.Len(ctx); err == nil && total > len(messages) {
 			l.Notes = append(l.Notes, fmt.Sprintf("about %d messages are in %s, %d are shown", total, q.Name(), len(messages)))
 		}
