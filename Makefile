@@ -30,6 +30,7 @@ tools: $(AZURITE) ## install the storage emulator (needs Node.js, not root)
 test-tools: tools
 	@command -v "$$(go env CC)" >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev; }
 	@deploy/local/ftpd/install.sh || [ "$$CI" != true ]
+	@deploy/local/pywinrm/install.sh || [ "$$CI" != true ]
 
 .PHONY: test
 test: test-tools ## every test, with the race detector; installs what it needs (as root on Debian)

@@ -3,7 +3,6 @@ package simwinrm
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -231,7 +230,7 @@ func (d *Drive) spend(n int) int {
 
 // File is an open file of a Drive, for writing.
 type File struct {
-	*os.File
+	file  *os.File
 	drive *Drive
 	path  string
 }
@@ -239,17 +238,15 @@ type File struct {
 // Write fails with what fits written when the disk is full.
 func (f *File) Write(data []byte) (int, error) {
 	fits := f.drive.spend(len(data))
-	n, err := f.File.Write(data[:fits])
+	n, err := f.file.Write(data[:fits])
 	if err == nil && fits < len(data) {
 		err = winError(errorDiskFull, f.path)
 	}
 	return n, err
 }
 
-// ReadFrom keeps io.Copy from going round Write.
-func (f *File) ReadFrom(r io.Reader) (int64, error) {
-	return io.Copy(struct{ io.Writer }{f}, r)
-}
+// Close closes the file.
+func (f *File) Close() error { return f.file.Close() }
 
 // Create opens a file for writing and empties it. Its folder must exist.
 func (d *Drive) Create(path string) (*File, error) {

@@ -210,6 +210,9 @@ func (s *Server) record(r *received, body []byte) {
 	if e.Body.CommandLine != nil {
 		request.Command = e.Body.CommandLine.String()
 	}
+	if s.options.OnRequest != nil {
+		s.options.OnRequest(request)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.index = len(s.requests)

@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/rc4"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ const (
 	avDNSTree
 	avFlags
 	avTimestamp
+	avSingleHost
+	avTargetName
+	avBindings // hash of the TLS channel
 )
 
 const avFlagMIC = 2 // the authenticate message has an integrity code
@@ -63,16 +67,12 @@ type handshake struct {
 
 // ntlm takes a message of the client. It returns a challenge, or whether conn is logged on now.
 func (s *Server) ntlm(conn *connection, message []byte) (challenge []byte, ok bool) {
-	if len(message) < 12 || !isNTLM(message) {
+	if len(message) < 16 || !isNTLM(message) {
 		return nil, false
 	}
 	switch binary.LittleEndian.Uint32(message[8:]) {
 	case 1:
-		flags, err := parseNegotiate(message)
-		if err != nil {
-			return nil, false
-		}
-		conn.ntlm = s.challenge(message, flags)
+		conn.ntlm = s.challenge(message, binary.LittleEndian.Uint32(message[12:]))
 		return conn.ntlm.challenge, false
 	case 3:
 		h := conn.ntlm
@@ -91,13 +91,6 @@ func (s *Server) ntlm(conn *connection, message []byte) (challenge []byte, ok bo
 		return nil, true
 	}
 	return nil, false
-}
-
-func parseNegotiate(message []byte) (flags uint32, err error) {
-	if len(message) < 16 {
-		return 0, errors.New("the NTLM negotiate message is cut short")
-	}
-	return binary.LittleEndian.Uint32(message[12:]), nil
 }
 
 func (s *Server) challenge(negotiate []byte, asked uint32) *handshake {
@@ -150,6 +143,7 @@ type authenticateMessage struct {
 	blob         []byte // what the proof is over, after the challenge
 	key          []byte // encrypted random session key
 	flags        uint32
+	bindings     []byte
 	hasMIC       bool
 }
 
@@ -182,26 +176,29 @@ func parseAuthenticate(message []byte) (*authenticateMessage, error) {
 	}
 	m := &authenticateMessage{domain: decode16(domain), user: decode16(user), proof: response[:16], blob: response[16:], key: key,
 		flags: binary.LittleEndian.Uint32(message[60:])}
-	m.hasMIC = avFlagsOf(m.blob[28:])&avFlagMIC != 0
+	pairs := avPairs(m.blob[28:])
+	m.bindings = pairs[avBindings]
+	if flags := pairs[avFlags]; len(flags) == 4 {
+		m.hasMIC = binary.LittleEndian.Uint32(flags)&avFlagMIC != 0
+	}
 	if m.hasMIC && len(message) < micOffset+micLength {
 		return nil, errors.New("the NTLM authenticate message ends before its integrity code")
 	}
 	return m, nil
 }
 
-// avFlagsOf finds the flags among AV pairs; 0 when there are none.
-func avFlagsOf(pairs []byte) uint32 {
-	for len(pairs) >= 4 {
-		id, length := binary.LittleEndian.Uint16(pairs), int(binary.LittleEndian.Uint16(pairs[2:]))
-		if id == avEnd || len(pairs) < 4+length {
-			return 0
+// avPairs reads what stands before the end of the list.
+func avPairs(list []byte) map[uint16][]byte {
+	pairs := map[uint16][]byte{}
+	for len(list) >= 4 {
+		id, length := binary.LittleEndian.Uint16(list), int(binary.LittleEndian.Uint16(list[2:]))
+		if id == avEnd || len(list) < 4+length {
+			break
 		}
-		if id == avFlags && length == 4 {
-			return binary.LittleEndian.Uint32(pairs[4:])
-		}
-		pairs = pairs[4+length:]
+		pairs[id] = list[4 : 4+length]
+		list = list[4+length:]
 	}
-	return 0
+	return pairs
 }
 
 // authenticate checks the client's proof and returns the account with the key of the session.
@@ -217,6 +214,9 @@ func (s *Server) authenticate(h *handshake, message []byte) (user string, key []
 	hash := ntlmHash(password, m.user, m.domain)
 	if !hmac.Equal(m.proof, hmacMD5(hash, h.nonce, m.blob)) {
 		return "", nil, errors.New("wrong password")
+	}
+	if !s.boundTo(m.bindings) {
+		return "", nil, errors.New("the log-on belongs to another TLS channel")
 	}
 	h.flags &= m.flags
 	key = hmacMD5(hash, m.proof)
@@ -234,6 +234,27 @@ func (s *Server) authenticate(h *handshake, message []byte) (user string, key []
 		}
 	}
 	return user, key, nil
+}
+
+// boundTo checks a client's channel binding as CbtHardeningLevel says: Relaxed checks what there is, Strict wants it.
+func (s *Server) boundTo(bindings []byte) bool {
+	if s.options.HTTP {
+		return true
+	}
+	if given := len(bindings) > 0 && !bytes.Equal(bindings, make([]byte, md5.Size)); !given {
+		return !s.options.StrictBinding
+	}
+	return hmac.Equal(bindings, s.bindings)
+}
+
+// channelBindings is the hash of RFC 5929's tls-server-end-point in a gss_channel_bindings_struct, for a certificate that
+// is signed with SHA-256.
+func channelBindings(certificate []byte) []byte {
+	hash := sha256.Sum256(certificate)
+	data := "tls-server-end-point:" + string(hash[:])
+	packed := binary.LittleEndian.AppendUint32(make([]byte, 16), uint32(len(data)))
+	sum := md5.Sum(append(packed, data...))
+	return sum[:]
 }
 
 // ntlmHash is NTOWFv2 of MS-NLMP 3.3.2.

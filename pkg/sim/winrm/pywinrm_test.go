@@ -44,7 +44,7 @@ func TestPywinrm(t *testing.T) {
 	}{
 		"Basic over HTTPS":               {simwinrm.Options{}, "basic", false},
 		"Basic in clear, where allowed":  {simwinrm.Options{HTTP: true, AllowUnencrypted: true, NoNTLM: true}, "basic", false},
-		"NTLM over HTTPS":                {simwinrm.Options{NoBasic: true}, "ntlm", false},
+		"NTLM over HTTPS":                {simwinrm.Options{NoBasic: true, StrictBinding: true}, "ntlm", false},
 		"NTLM with message encryption":   {simwinrm.Options{HTTP: true}, "ntlm", true},
 		"encrypted, in many small reads": {simwinrm.Options{HTTP: true, ChunkSize: 1, ChunksPerReply: 2}, "ntlm", true},
 	} {

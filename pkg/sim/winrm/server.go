@@ -37,7 +37,10 @@ type Options struct {
 	Denied   []string          // accounts that may log on but are not administrators
 	NoBasic  bool
 	NoNTLM   bool
-	Keytab   *keytab.Keytab // offers Kerberos; any principal with a ticket for it is an account
+	// StrictBinding wants NTLM over HTTPS bound to the TLS channel, as CbtHardeningLevel Strict does. A binding that is sent
+	// must always be right.
+	StrictBinding bool
+	Keytab        *keytab.Keytab // offers Kerberos; any principal with a ticket for it is an account
 
 	Computer string // default MIM01
 	Domain   string // NetBIOS name, default CONTOSO
@@ -47,6 +50,8 @@ type Options struct {
 	PowerShell    string // a real one, which runs every powershell.exe; default: emulations
 	ModulePath    string // PSModulePath of the real one
 	SilentTooLong bool   // a command line over the limit ends with exit code 0 and no output, as some servers do
+
+	OnRequest func(Request) // called before each request is obeyed
 
 	ActivityIDs    bool // replies carry an ActivityId, as those of newer servers do
 	ChunkSize      int  // longest piece of output in a reply; 0 means as the command wrote it
@@ -99,6 +104,7 @@ type Server struct {
 	handling sync.WaitGroup // requests
 	working  sync.WaitGroup // processes
 	tempDir  string
+	bindings []byte // of the TLS channel
 
 	mu         sync.Mutex
 	idle       *sync.Cond // tells Wait that a process has ended
@@ -196,6 +202,7 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.bindings = channelBindings(config.Certificates[0].Certificate[0])
 	config.NextProtos = []string{"http/1.1"} // NTLM logs on a connection, so there is no HTTP/2
 	return config, nil
 }
