@@ -411,3 +411,34 @@ func TestABatchThatKillsHandlersGoesOnInHalves(t *testing.T) {
 		t.Errorf("blobs %v", got)
 	}
 }
+
+func TestOddFiles(t *testing.T) {
+	t.Parallel()
+	r := setup(t, simftp.Options{})
+	r.h.Config.Guard = ftpfetch.Guard{}
+	contents := map[string]string{
+		"/" + strings.Repeat("n", 251) + ".csv": "255 bytes of name",
+		"/empty.csv":                            "",
+		"/ leading and trailing":                "spaces",
+		"/percent%2e%2e%2fname.csv":             "not decoded",
+		"/quote'\"#?&+.csv":                     "signs",
+		"/日本語 Größe.csv":                        "unicode",
+	}
+	var names []string
+	for name, content := range contents {
+		r.Put(t, name, content)
+		names = append(names, name)
+	}
+	b := r.batch(t, names...)
+	if err := r.deliver(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.manifest(t, b).Count(drop.Stored); got != len(names) {
+		t.Errorf("%d of %d stored: %s", got, len(names), outcomes(r.manifest(t, b)))
+	}
+	for name, content := range contents {
+		if got, found := r.Read(t, "in/today"+name); !found || got != content {
+			t.Errorf("%q: %q, %v", name, got, found)
+		}
+	}
+}
