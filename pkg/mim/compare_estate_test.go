@@ -28,7 +28,7 @@ func TestWhatChangedInTheMetaverse(t *testing.T) {
 			[]string{`warning: reordered Metaverse / Import attribute flow / to person / mail: "from HR, user: direct from mail, then from AD, user: direct from mail" -> "from AD, user: direct from mail, then from HR, user: direct from mail"`}},
 		"order is nothing between equals": {flow("equal", hrID+":mail", adID+":mail"), flow("equal", adID+":mail", hrID+":mail"), nil},
 		"provisioning switched off": {`<provisioning type="both"/>`, `<provisioning type="none"/>`,
-			[]string{`danger: changed Metaverse / Provisioning / type: "both" -> "none"`}},
+			[]string{`danger: changed Metaverse / Provisioning: "both" -> "none"`}},
 		"another deletion rule": {
 			`<mv-deletion><mv-deletion-rule mv-object-type="person" id="{1}" type="declared-any"><src-ma>` + hrID + `</src-ma></mv-deletion-rule></mv-deletion>`,
 			`<mv-deletion><mv-deletion-rule mv-object-type="person" id="{1}" type="declared-any"><src-ma>` + adID + `</src-ma></mv-deletion-rule></mv-deletion>`,

@@ -137,11 +137,20 @@ func (r Report) JSON() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
+// gone is 1 for a management agent that is no longer there, which stands above everything.
+func (c Change) gone() int {
+	if c.Area == AreaAgents && len(c.Path) == 0 && (c.Action == Removed || c.Action == Recreated) {
+		return 1
+	}
+	return 0
+}
+
 // sort puts the dangerous first, then goes by place. What two files of a backup both say is reported once.
 func (r *Report) sort() {
 	slices.SortStableFunc(r.Changes, func(a, b Change) int {
 		return cmp.Or(
 			cmp.Compare(b.Severity, a.Severity),
+			cmp.Compare(b.gone(), a.gone()),
 			cmp.Compare(slices.Index(areas, a.Area), slices.Index(areas, b.Area)),
 			cmp.Compare(strings.ToLower(a.Object), strings.ToLower(b.Object)),
 			slices.Compare(a.Path, b.Path),

@@ -174,6 +174,7 @@ var metaverseRules = merge(schemaRules, flowRules, rules{
 	"mv-data":                             {label: "-"},
 	"mv-data/version":                     volatile,
 	"provisioning":                        {label: "Provisioning", severity: Danger, note: "This decides whether accounts are created and removed in the connected systems."},
+	"provisioning/@type":                  {label: "-"},
 	"mv-deletion":                         {label: "Object deletion rules", severity: Danger, note: "This decides when people and groups are deleted."},
 	"mv-deletion-rule":                    {label: "-", keys: []string{"{@id}", "{@mv-object-type}"}, shown: "for {@mv-object-type}", summary: "{@type}"},
 	"mv-deletion-rule/src-ma":             {label: "Management agent", keys: []string{"{.}"}},

@@ -149,7 +149,7 @@ func ChangeProvisioning(kind string) Mutation {
 			return nil, fmt.Errorf("it is %s already", kind)
 		}
 		in.metaverse.provisioning = kind
-		return []Expect{{"danger", "changed", "Metaverse / Provisioning / type"}}, nil
+		return []Expect{{"danger", "changed", "Metaverse / Provisioning"}}, nil
 	}}
 }
 
