@@ -98,22 +98,6 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// The record of a timer survives being written and read.
-func FuzzStatus(f *testing.F) {
-	f.Add(`{"Last":"2026-11-18T05:00:00.1234567+00:00","Next":"2026-11-19T05:00:00","LastUpdated":"0001-01-01T00:00:00Z"}`)
-	f.Add(`{}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		status, err := parseStatus(text, time.UTC)
-		if err != nil {
-			return
-		}
-		again, err := parseStatus(status.json(time.UTC), time.UTC)
-		if err != nil || again.json(time.UTC) != status.json(time.UTC) {
-			t.Errorf("%q became %s, then %v", text, status.json(time.UTC), err)
-		}
-	})
-}
-
 // A queue's message of any bytes becomes a payload that is JSON, or is refused as no UTF-8.
 func FuzzQueuePayload(f *testing.F) {
 	for _, seed := range []string{`{"id":1,"sys":{"a":"2026-09-01T02:00:00+02:00"},"x":1e400}`, `{'a':1,/**/}`, "\x00\xff", `{"trigger":1,"mytrigger":2}`} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nightshift-hq/nightshift/pkg/localhost/internal/netjson"
+	"github.com/nightshift-hq/nightshift/pkg/schedule"
 )
 
 type queueRecording struct {
@@ -155,11 +156,11 @@ func TestTimerPayloadsAsRecorded(t *testing.T) {
 			shown, pastDue, input := shownTimer(doc, f.trigger().name)
 			text := "null"
 			if f.timer.monitored {
-				status, err := parseStatus(shown, local)
-				if err != nil {
+				status, err := schedule.ParseStatus([]byte(shown), local)
+				if err != nil || status == nil {
 					t.Fatalf("%s: %v", c.Case, err)
 				}
-				text = status.json(local)
+				text = status.Text(local)
 			}
 			got := timerPayload(f, text, pastDue, input, time.Now()).encode(netjson.Value{})
 			if got, want := settle(string(got)), settle(r.Body); got != want {
@@ -206,7 +207,7 @@ func TestTimerStartAsRecorded(t *testing.T) {
 		t.Run(c.Case, func(t *testing.T) {
 			t.Parallel()
 			f, _ := loadOne(t, "Past", c.Function, "")
-			stored, err := parseStatus(*c.Stimulus.Before, time.UTC)
+			stored, err := schedule.ParseStatus([]byte(*c.Stimulus.Before), time.UTC)
 			if err != nil {
 				if len(c.Requests) > 0 || c.After != nil && afterText(t, c) != *c.Stimulus.Before {
 					t.Fatalf("the real host read this status: %v", err)
@@ -214,27 +215,28 @@ func TestTimerStartAsRecorded(t *testing.T) {
 				return
 			}
 			now := time.Date(2026, 11, 21, 0, 25, 30, 0, time.UTC)
-			_, write, pastDue := startTimer(f.timer.schedule, &stored, now, time.UTC)
-			if got, want := pastDue && f.timer.monitored, len(c.Requests) > 0; got != want {
+			start := f.timer.schedule.Start(stored, now, time.UTC)
+			if got, want := start.PastDue > 0 && f.timer.monitored, len(c.Requests) > 0; got != want {
 				t.Errorf("past due: got %t, the real host ran: %t", got, want)
 			}
 			if len(c.Requests) > 0 || !f.timer.monitored {
 				return
 			}
+			write := start.Write
 			if write == nil {
 				if after := afterText(t, c); after != *c.Stimulus.Before {
 					t.Errorf("the real host wrote %s", after)
 				}
 				return
 			}
-			want, err := parseStatus(afterText(t, c), time.UTC)
-			if err != nil {
+			want, err := schedule.ParseStatus([]byte(afterText(t, c)), time.UTC)
+			if err != nil || want == nil {
 				t.Fatal(err)
 			}
-			if write.updated.Equal(now) {
-				write.updated = want.updated // the time of the start
+			if write.LastUpdated.Equal(now) {
+				write.LastUpdated = want.LastUpdated // the time of the start
 			}
-			if got := write.json(time.UTC); got != afterText(t, c) {
+			if got := write.Text(time.UTC); got != afterText(t, c) {
 				t.Errorf("status written: got %s, want %s", got, afterText(t, c))
 			}
 		})

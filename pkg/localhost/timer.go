@@ -90,41 +90,40 @@ func (a *app) serveTimer(ctx context.Context, f *function) {
 		status = a.fire(f, status, pastDue, time.Now(), reason)
 	}
 	for {
-		if status.next.IsZero() {
+		if status.Next.IsZero() {
 			log.Warn(fmt.Sprintf("the schedule %q never occurs", t.text))
 			<-ctx.Done()
 			return
 		}
-		if !waitUntil(ctx, status.next.Time) {
+		if !waitUntil(ctx, status.Next) {
 			return
 		}
 		at := time.Now()
-		if at.Before(status.next.Time) {
-			at = status.next.Time
+		if at.Before(status.Next) {
+			at = status.Next
 		}
 		status = a.fire(f, status, false, at, "Scheduled")
 	}
 }
 
 // openTimer reads and judges the record of a timer.
-func (a *app) openTimer(ctx context.Context, f *function) (status timerStatus, pastDue bool, err error) {
+func (a *app) openTimer(ctx context.Context, f *function) (status schedule.Status, pastDue bool, err error) {
 	if !f.timer.monitored {
-		status, _, _ = startTimer(f.timer.schedule, nil, time.Now(), a.local)
-		return status, false, nil
+		return f.timer.schedule.Start(nil, time.Now(), a.local).Status, false, nil
 	}
 	stored, err := a.readStatus(ctx, f)
 	if err != nil {
-		return timerStatus{}, false, err
+		return schedule.Status{}, false, err
 	}
-	status, write, pastDue := startTimer(f.timer.schedule, stored, time.Now(), a.local)
-	if write != nil {
-		a.writeStatus(f, *write)
+	start := f.timer.schedule.Start(stored, time.Now(), a.local)
+	if start.Write != nil {
+		a.writeStatus(f, *start.Write)
 	}
-	return status, pastDue, nil
+	return start.Status, start.PastDue > 0, nil
 }
 
 // readStatus is nil when there is no record.
-func (a *app) readStatus(ctx context.Context, f *function) (*timerStatus, error) {
+func (a *app) readStatus(ctx context.Context, f *function) (*schedule.Status, error) {
 	text, _, err := a.state.Read(ctx, a.statusBlob(f), 1<<20)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
@@ -132,19 +131,19 @@ func (a *app) readStatus(ctx context.Context, f *function) (*timerStatus, error)
 	if err != nil {
 		return nil, err
 	}
-	status, err := parseStatus(string(text), a.local)
+	status, err := schedule.ParseStatus(text, a.local)
 	if err != nil {
 		return nil, fmt.Errorf("the record in blob %s/%s is not readable (%w); delete the blob to begin anew", stateContainer, a.statusBlob(f), err)
 	}
-	return &status, nil
+	return status, nil
 }
 
 // writeStatus stores a record. As in the host a failure is reported and otherwise without consequence.
-func (a *app) writeStatus(f *function, status timerStatus) {
+func (a *app) writeStatus(f *function, status schedule.Status) {
 	ctx, cancel := settling()
 	defer cancel()
 	meta := storage.Meta{ContentType: "application/octet-stream"}
-	if _, err := a.state.Write(ctx, a.statusBlob(f), []byte(status.json(a.local)), storage.Cond{}, meta); err != nil {
+	if _, err := a.state.Write(ctx, a.statusBlob(f), []byte(status.Text(a.local)), storage.Cond{}, meta); err != nil {
 		a.log.Error(fmt.Sprintf("cannot store the record of timer %s: %v", f.name, err), "function", f.name)
 	}
 }
@@ -164,10 +163,10 @@ func waitUntil(ctx context.Context, at time.Time) bool {
 
 // fire runs the function once and records it, failed or not. A run that the host's end cut short is not recorded: it
 // repeats at the next start.
-func (a *app) fire(f *function, status timerStatus, pastDue bool, at time.Time, reason string) timerStatus {
+func (a *app) fire(f *function, status schedule.Status, pastDue bool, at time.Time, reason string) schedule.Status {
 	_, err := a.invoke(invocation{
 		function: f,
-		reason:   fmt.Sprintf("Timer fired at %s, %s", localStamp(at).text(a.local), reason),
+		reason:   fmt.Sprintf("Timer fired at %s, %s", at.In(a.local).Format("2006-01-02T15:04:05.9999999-07:00"), reason),
 		build: func() (payload, error) {
 			return timerPayload(f, a.shownStatus(f, &status), pastDue, nil, time.Now()), nil
 		},
@@ -175,8 +174,7 @@ func (a *app) fire(f *function, status timerStatus, pastDue bool, at time.Time, 
 	if errors.Is(err, errStopping) {
 		return status
 	}
-	started := localStamp(at)
-	status = timerStatus{last: started, next: localStamp(f.timer.schedule.Next(at, a.local)), updated: started}
+	status = f.timer.schedule.Ran(at, a.local)
 	if f.timer.monitored {
 		a.writeStatus(f, status)
 	}
@@ -184,16 +182,16 @@ func (a *app) fire(f *function, status timerStatus, pastDue bool, at time.Time, 
 }
 
 // shownStatus is what the handler sees of the record.
-func (a *app) shownStatus(f *function, status *timerStatus) string {
+func (a *app) shownStatus(f *function, status *schedule.Status) string {
 	if !f.timer.monitored || status == nil {
 		return "null"
 	}
-	return status.json(a.local)
+	return status.Text(a.local)
 }
 
 // runTimerManually runs a timer for the admin API: with the stored record, which it does not change.
 func (a *app) runTimerManually(f *function, input *string) {
-	var status *timerStatus
+	var status *schedule.Status
 	if f.timer.monitored {
 		var err error
 		if status, err = a.readStatus(a.hard, f); err != nil {

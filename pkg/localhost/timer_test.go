@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nightshift-hq/nightshift/pkg/schedule"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
@@ -59,20 +60,20 @@ func TestPastDueTimer(t *testing.T) {
 		t.Fatal(err)
 	}
 	year := time.Now().UTC().Year()
-	at := func(year int) stamp { return localStamp(time.Date(year, 1, 1, 5, 0, 0, 0, time.UTC)) }
-	missed := timerStatus{last: at(year - 2), next: at(year - 1), updated: at(year - 2)}
-	if _, err := app.state.Write(t.Context(), app.statusBlob(app.function("T")), []byte(missed.json(time.UTC)), storage.Cond{}, storage.Meta{}); err != nil {
+	at := func(year int) time.Time { return time.Date(year, 1, 1, 5, 0, 0, 0, time.UTC) }
+	missed := schedule.Status{Last: at(year - 2), Next: at(year - 1), LastUpdated: at(year - 2)}
+	if _, err := app.state.Write(t.Context(), app.statusBlob(app.function("T")), []byte(missed.Text(time.UTC)), storage.Cond{}, storage.Meta{}); err != nil {
 		t.Fatal(err)
 	}
 	app.account.Close()
 	a.start()
-	eventually(t, "the record", func() bool { return a.record("T") != missed.json(time.UTC) })
+	eventually(t, "the record", func() bool { return a.record("T") != missed.Text(time.UTC) })
 	calls := a.calls("/T")
-	if len(calls) != 1 || !strings.Contains(calls[0].Body, `"IsPastDue":true`) || !strings.Contains(calls[0].Body, missed.json(time.UTC)) {
+	if len(calls) != 1 || !strings.Contains(calls[0].Body, `"IsPastDue":true`) || !strings.Contains(calls[0].Body, missed.Text(time.UTC)) {
 		t.Errorf("calls: %+v", calls)
 	}
-	status, err := parseStatus(a.record("T"), time.UTC)
-	if err != nil || time.Since(status.last.Time) > time.Hour || !status.next.After(time.Now()) {
+	status, err := schedule.ParseStatus([]byte(a.record("T")), time.UTC)
+	if err != nil || status == nil || time.Since(status.Last) > time.Hour || !status.Next.After(time.Now()) {
 		t.Errorf("record: %s (%v)", a.record("T"), err)
 	}
 }
