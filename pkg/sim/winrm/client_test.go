@@ -60,21 +60,31 @@ type reply struct {
 	body   string
 }
 
-func (r reply) code() string    { return submatch(r.body, `Code="(\d+)"|error_Code[^>]*>(\d+)<`) }
-func (r reply) subcode() string { return submatch(r.body, `<s:Subcode><s:Value>([^<]*)`) }
-func (r reply) exit() string    { return submatch(r.body, `<rsp:ExitCode>(\d+)`) }
+func (r reply) code() string {
+	_, detail, _ := strings.Cut(r.body, "<s:Detail>") // replies with output are long, and searching them by pattern is slow
+	return submatch(detail, `Code="(\d+)"|error_Code[^>]*>(\d+)<`)
+}
+
+func (r reply) subcode() string { return between(r.body, "<s:Subcode><s:Value>", "<") }
+func (r reply) exit() string    { return between(r.body, "<rsp:ExitCode>", "<") }
 
 func (r reply) stream(t testing.TB, name string) string {
 	t.Helper()
 	var out strings.Builder
-	for _, m := range regexp.MustCompile(`<rsp:Stream Name="`+name+`" [^>]*>([^<]*)<`).FindAllStringSubmatch(r.body, -1) {
-		data, err := base64.StdEncoding.DecodeString(m[1])
+	for _, element := range strings.Split(r.body, `<rsp:Stream Name="`+name+`" `)[1:] {
+		data, err := base64.StdEncoding.DecodeString(between(element, ">", "<"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		out.Write(data)
 	}
 	return out.String()
+}
+
+func between(s, before, after string) string {
+	_, s, _ = strings.Cut(s, before)
+	s, _, _ = strings.Cut(s, after)
+	return s
 }
 
 func submatch(s, pattern string) string {

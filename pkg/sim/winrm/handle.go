@@ -23,7 +23,7 @@ type Request struct {
 	CommandID string
 	Size      int    // bytes of the SOAP envelope
 	Command   string // the command line, of Command
-	Body      string // the SOAP envelope
+	Body      string // the SOAP envelope, its first 64 KiB
 	Status    int    // HTTP status of the answer; 0 when there was none
 }
 
@@ -51,28 +51,25 @@ func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer s.handling.Done()
-	header := w.Header()
-	header.Set("Server", "Microsoft-HTTPAPI/2.0")
-	if !strings.EqualFold(req.URL.Path, "/wsman") {
-		header.Set("Content-Length", "0")
-		w.WriteHeader(http.StatusNotFound)
+	w.Header().Set("Server", "Microsoft-HTTPAPI/2.0")
+	switch {
+	case !strings.EqualFold(req.URL.Path, "/wsman"):
+		answer(w, http.StatusNotFound, "")
+		return
+	case req.Method != http.MethodPost:
+		answer(w, http.StatusMethodNotAllowed, "")
 		return
 	}
-	if req.Method != http.MethodPost {
-		header.Set("Content-Length", "0")
-		w.WriteHeader(http.StatusMethodNotAllowed)
-		return
-	}
-	// The multipart frame of an encrypted message is not part of the envelope.
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, int64(s.options.Limits.EnvelopeSize)+1024))
-	if err != nil {
+	// The body is read before the log-on, which keeps the connection for it.
+	body, whole := s.readBody(req)
+	if !whole {
 		answer(w, http.StatusRequestEntityTooLarge, "")
 		return
 	}
-	conn := req.Context().Value(connectionKey{}).(*connection)
 	if s.identify(w, req, body) {
 		return
 	}
+	conn := req.Context().Value(connectionKey{}).(*connection)
 	user, ok := s.logOn(w, req, conn)
 	if !ok {
 		return
@@ -82,19 +79,7 @@ func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r := &received{user: user, clientIP: hostOf(req.RemoteAddr)}
-	if isEncrypted(req) {
-		if conn.seal == nil {
-			s.refuse(w)
-			return
-		}
-		if body, err = conn.seal.open(body); err != nil {
-			// Windows ends the log-on with a message that was tampered with.
-			conn.user, conn.seal = "", nil
-			s.refuse(w)
-			return
-		}
-		r.seal = conn.seal
-	} else if s.options.HTTP && !s.options.AllowUnencrypted {
+	if body, ok = s.unseal(r, conn, req, body); !ok {
 		s.refuse(w)
 		return
 	}
@@ -103,6 +88,37 @@ func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	s.dispatch(w, req, r, body)
+}
+
+// multipartFrame is more than an encrypted message has around the envelope.
+const multipartFrame = 1024
+
+// readBody is false for a body over the limit; it takes that in too, so that the client gets to read the answer.
+func (s *Server) readBody(req *http.Request) (body []byte, whole bool) {
+	limit := int64(s.options.Limits.EnvelopeSize) + multipartFrame
+	body, err := io.ReadAll(io.LimitReader(req.Body, limit))
+	if err != nil {
+		panic(http.ErrAbortHandler) // the client has gone
+	}
+	rest, err := io.Copy(io.Discard, req.Body)
+	return body, err == nil && rest == 0
+}
+
+// unseal opens an encrypted message; false means that the client must log on again.
+func (s *Server) unseal(r *received, conn *connection, req *http.Request, body []byte) (plain []byte, ok bool) {
+	if !isEncrypted(req) {
+		return body, !s.options.HTTP || s.options.AllowUnencrypted
+	}
+	if conn.seal == nil {
+		return nil, false
+	}
+	plain, err := conn.seal.open(body)
+	if err != nil {
+		conn.user, conn.seal = "", nil
+		return nil, false
+	}
+	r.seal = conn.seal
+	return plain, true
 }
 
 // identify answers a probe without log-on, which has a header of its own.
@@ -177,6 +193,7 @@ func (s *Server) before(w http.ResponseWriter, req *http.Request, r *received) b
 
 // obey does what the request asks.
 func (s *Server) obey(ctx context.Context, r *received) (text string, status int) {
+	defer s.occupy(r)()
 	var fault *soapFault
 	switch action := r.envelope.action(); {
 	case action == "Identify":
@@ -206,7 +223,7 @@ func (s *Server) obey(ctx context.Context, r *received) (text string, status int
 
 func (s *Server) record(r *received, body []byte) {
 	e := r.envelope
-	request := Request{User: r.user, Encrypted: r.seal != nil, Size: len(body), Body: string(body), Action: e.action(), ShellID: e.shellID()}
+	request := Request{User: r.user, Encrypted: r.seal != nil, Size: len(body), Body: string(body[:min(len(body), 64<<10)]), Action: e.action(), ShellID: e.shellID()}
 	if e.Body.CommandLine != nil {
 		request.Command = e.Body.CommandLine.String()
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Process is a command that runs in a shell.
@@ -126,11 +127,27 @@ func (s *Server) realPowerShell(ctx context.Context, p *Process) uint32 {
 	if s.options.ModulePath != "" {
 		c.Env = append(c.Env, "PSModulePath="+s.options.ModulePath)
 	}
-	c.Stdin, c.Stdout, c.Stderr = p.Stdin, p.Stdout, p.Stderr
-	if err := c.Run(); err != nil && c.ProcessState == nil {
+	c.Stdout, c.Stderr = p.Stdout, p.Stderr
+	c.WaitDelay = 5 * time.Second // children that it leaves behind keep the pipes open
+	stdin, err := c.StdinPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
 		fmt.Fprintf(p.Stderr, "%v\r\n", err)
 		return 1
 	}
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		io.Copy(stdin, p.Stdin) // a process may end without having read everything
+		stdin.Close()
+	}()
+	c.Wait()
+	if in, ok := p.Stdin.(*input); ok {
+		in.close(io.ErrClosedPipe)
+	}
+	<-fed
 	return uint32(c.ProcessState.ExitCode())
 }
 

@@ -66,7 +66,7 @@ type Limits struct {
 	OperationsPerUser int           // default 1,500
 	CommandsPerShell  int           // MaxProcessesPerShell, default 25; Windows never counts down
 	OperationTimeout  time.Duration // MaxTimeoutms: the longest wait of a Receive, default 60 s
-	IdleTimeout       time.Duration // default 2 h
+	IdleTimeout       time.Duration // of a shell that asks for none, default 2 h
 }
 
 // maxProcessLine is the longest command line that Windows can start at all.
@@ -269,9 +269,7 @@ func (s *Server) Restart() {
 	s.shells, s.conns = map[string]*shell{}, map[*connection]bool{}
 	s.mu.Unlock()
 	for _, sh := range shells {
-		for _, c := range sh.commands {
-			c.stop(true)
-		}
+		sh.end()
 	}
 	for c := range conns {
 		c.Close()

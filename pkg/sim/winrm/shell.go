@@ -14,8 +14,11 @@ type shell struct {
 	env           map[string]string
 	commands      map[string]*command
 	started       int
+	busy          int         // requests under way
+	expiry        *time.Timer // runs while busy is 0
 }
 
+// create opens a shell.
 func (s *Server) create(r *received) (string, *soapFault) {
 	if r.envelope.Header.ResourceURI != cmdShell {
 		f := faultFor(CodeActionUnsupported)
@@ -47,6 +50,7 @@ func (s *Server) create(r *received) (string, *soapFault) {
 		return "", &f
 	}
 	s.shells[made.id] = made
+	made.expiry = time.AfterFunc(made.idleTimeout, func() { s.expire(made) })
 	r.shell = made.id
 	return createReply(r.envelope, made, r.clientIP), nil
 }
@@ -85,12 +89,50 @@ func (s *Server) delete(r *received) (string, *soapFault) {
 	if fault != nil {
 		return "", fault
 	}
-	for _, c := range sh.commands {
-		c.stop(true)
-	}
+	sh.end()
 	return deleteReply(r.envelope), nil
 }
 
+// end ends what runs in a shell that the server has forgotten.
+func (sh *shell) end() {
+	sh.expiry.Stop()
+	for _, c := range sh.commands {
+		c.stop(true)
+	}
+}
+
+// expire ends a shell that nobody has asked anything for its idle timeout.
+func (s *Server) expire(sh *shell) {
+	s.mu.Lock()
+	idle := s.shells[sh.id] == sh && sh.busy == 0
+	if idle {
+		delete(s.shells, sh.id)
+	}
+	s.mu.Unlock()
+	if idle {
+		sh.end()
+	}
+}
+
+// occupy keeps the shell of a request from expiring until release.
+func (s *Server) occupy(r *received) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh, fault := s.shellOf(r)
+	if fault != nil {
+		return func() {}
+	}
+	sh.busy++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if sh.busy--; sh.busy == 0 && s.shells[sh.id] == sh {
+			sh.expiry.Reset(sh.idleTimeout)
+		}
+	}
+}
+
+// start runs a command in a shell.
 func (s *Server) start(r *received) (string, *soapFault) {
 	line := r.envelope.Body.CommandLine.String()
 	program, fault := s.programFor(line, r.envelope.option("WINRS_SKIP_CMD_SHELL"))
@@ -174,7 +216,7 @@ func (s *Server) receive(ctx context.Context, r *received) (string, *soapFault) 
 	}
 	sh := shape{room: s.options.Limits.EnvelopeSize, piece: s.options.ChunkSize, pieces: s.options.ChunksPerReply}
 	if asked := r.envelope.Header.MaxEnvelopeSize; asked > 0 {
-		sh.room = min(sh.room, asked)
+		sh.room = min(sh.room, max(asked, smallestEnvelope))
 	}
 	sh.room -= envelopeOverhead
 	if f := r.fault; f != nil {
@@ -186,6 +228,9 @@ func (s *Server) receive(ctx context.Context, r *received) (string, *soapFault) 
 	}
 	return receiveReply(r.envelope, chunks, exit), nil
 }
+
+// smallestEnvelope is the least that a client may be able to take.
+const smallestEnvelope = 8192
 
 // envelopeOverhead is a ReceiveResponse without its streams.
 const envelopeOverhead = 2048

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	simwinrm "github.com/nightshift-hq/nightshift/pkg/sim/winrm"
 )
@@ -119,11 +120,11 @@ func TestFaults(t *testing.T) {
 
 func TestStreamsArriveWholeHoweverTheyAreCut(t *testing.T) {
 	t.Parallel()
-	text := strings.Repeat("Zoë wrote this. ", 5000)
+	text := strings.Repeat("Zoë wrote this. ", 1000)
 	for name, o := range map[string]simwinrm.Options{
 		"as written":              {},
-		"in pieces of seven":      {ChunkSize: 7, ChunksPerReply: 500},
-		"one piece a reply":       {ChunkSize: 10007, ChunksPerReply: 1},
+		"in pieces of seven":      {ChunkSize: 7, ChunksPerReply: 100},
+		"one piece a reply":       {ChunkSize: 1007, ChunksPerReply: 1},
 		"in the smallest replies": {Limits: simwinrm.Limits{EnvelopeSize: 120_000}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,8 +135,8 @@ func TestStreamsArriveWholeHoweverTheyAreCut(t *testing.T) {
 			c.maxEnvelope = 8192
 			shell := c.shell()
 			command := c.begin(shell, "cat")
-			c.send(shell, command, text[:33333], "false").want(t, "")
-			c.send(shell, command, text[33333:], "True").want(t, "")
+			c.send(shell, command, text[:3333], "false").want(t, "")
+			c.send(shell, command, text[3333:], "True").want(t, "")
 			stdout, stderr, exit := c.finish(shell, command)
 			if stdout != text || stderr != "" || exit != "0" {
 				t.Errorf("%d bytes of %d, stderr %q, exit %s", len(stdout), len(text), stderr, exit)
@@ -311,6 +312,43 @@ func TestLimits(t *testing.T) {
 		}
 		c.send(shell, command, strings.Repeat("x", 500_000*3/4), "false").want(t, "")
 	})
+}
+
+// A shell that nobody asks anything ends with its command; a Receive that waits keeps it.
+func TestIdleShells(t *testing.T) {
+	t.Parallel()
+	s := start(t, simwinrm.Options{})
+	ended := make(chan struct{}, 1)
+	s.Program("sleep", func(ctx context.Context, p *simwinrm.Process) uint32 {
+		defer func() { ended <- struct{}{} }()
+		return untilKilled(ctx, p)
+	})
+	c := connect(t, s)
+	// On a busy machine the shell may end before it is asked; then the next one lives longer.
+	for idle := 50 * time.Millisecond; ; idle *= 2 {
+		body := fmt.Sprintf("<rsp:Shell><rsp:IdleTimeOut>PT%.3fS</rsp:IdleTimeOut>", idle.Seconds()) + strings.TrimPrefix(createBody, "<rsp:Shell>")
+		r := c.ask(transfer+"Create", "", body).want(t, "")
+		if got, want := between(r.body, "<rsp:IdleTimeOut>", "<"), fmt.Sprintf("PT%.3fS", idle.Seconds()); got != want {
+			t.Fatalf("idle timeout %s, want %s", got, want)
+		}
+		shell := between(r.body, "<rsp:ShellId>", "<")
+		r = c.command(shell, "sleep")
+		if r.code() == codeSelectors {
+			continue
+		}
+		command := between(r.want(t, "").body, "<rsp:CommandId>", "<")
+		c.timeout = fmt.Sprintf("PT%.3fS", 2*idle.Seconds())
+		code := c.receive(shell, command).code()
+		<-ended
+		if code == codeSelectors || code == "995" {
+			continue
+		}
+		if code != codeTimedOut || s.Shells() != 0 {
+			t.Errorf("a Receive longer than the idle timeout: %s; %d shells", code, s.Shells())
+		}
+		c.receive(shell, command).want(t, codeSelectors)
+		return
+	}
 }
 
 func TestCommandLineLength(t *testing.T) {
