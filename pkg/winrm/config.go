@@ -72,14 +72,14 @@ type Config struct {
 	SPN      string // HTTP/<host> unless set
 
 	ConnectTimeout   time.Duration // for TCP and TLS together; default 30 s
-	OperationTimeout time.Duration // how long the server holds a request back that has nothing to say; default 20 s
+	OperationTimeout time.Duration // how long the server holds a request back that it has no answer to; default 20 s. It is silent after twice that
 }
 
 const (
 	defaultConnectTimeout   = 30 * time.Second
 	defaultOperationTimeout = 20 * time.Second
-	// grace is how much longer than OperationTimeout a reply may take before the server counts as silent.
-	grace = 15 * time.Second
+	// silence is how many operation timeouts a reply may take before the server counts as silent.
+	silence = 2
 )
 
 func (c Config) withDefaults() (Config, *url.URL, error) {

@@ -220,7 +220,7 @@ func (l *link) exchange(ctx context.Context, contentType, authorization string, 
 	if authorization != "" {
 		header.Set("Authorization", authorization)
 	}
-	return l.conn.post(ctx, header, body, l.cfg.OperationTimeout+grace)
+	return l.conn.post(ctx, header, body, silence*l.cfg.OperationTimeout)
 }
 
 // denied explains a 401.

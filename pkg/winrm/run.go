@@ -88,7 +88,7 @@ func (r *run) drive(ctx context.Context, s *shell, command string) error {
 		return sent
 	}
 	// A command that ended before it read anything is unknown to Send; its output and exit code may still be there.
-	code, err := s.receive(ctx, command, r.out, &r.stderr)
+	code, err := s.receive(ctx, command, sent != nil, r.out, &r.stderr)
 	if err != nil {
 		if sent != nil {
 			return sent
@@ -126,11 +126,14 @@ func (r *run) scriptError(f *frame) *ScriptError {
 	return e
 }
 
+// noFile matches a frame outside of files: "at <ScriptBlock>, <No file>: line 40", in the server's language.
+var noFile = regexp.MustCompile(`, <[^>]*>: [^:]*\d+$`)
+
 // ownFrames drops those of the bootstrap, which stand last and have no file.
 func ownFrames(stack string) string {
 	var own []string
 	for line := range strings.Lines(stack) {
-		if line = strings.TrimSpace(line); line != "" && !strings.Contains(line, ", <No file>: line ") {
+		if line = strings.TrimSpace(line); line != "" && !noFile.MatchString(line) {
 			own = append(own, line)
 		}
 	}

@@ -80,12 +80,13 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // receive passes on what the command writes until it ends, and returns its exit code. A server that has nothing to say
-// answers with a fault after the operation timeout; it is asked again for as long as the context lasts.
-func (s *shell) receive(ctx context.Context, command string, stdout, stderr io.Writer) (exitCode int, err error) {
+// answers with a fault after the operation timeout; it is asked again for as long as the context lasts,
+// unless the command should have ended.
+func (s *shell) receive(ctx context.Context, command string, ended bool, stdout, stderr io.Writer) (exitCode int, err error) {
 	for {
 		r, err := s.link.post(ctx, "receive output", s.messages.receiveOutput(s.id, command))
 		var f *Fault
-		if errors.As(err, &f) && f.Code == codeTimedOut {
+		if errors.As(err, &f) && f.Code == codeTimedOut && !ended {
 			continue
 		}
 		if err != nil {
@@ -113,10 +114,14 @@ func (s *shell) end(ctx context.Context, command string) error {
 	return err
 }
 
-// delete ends the shell with everything that runs in it, and closes the connection.
+// delete ends the shell with everything that runs in it, and closes the connection. It can be repeated, and is, where the
+// connection turns out to have been lost.
 func (s *shell) delete(ctx context.Context) error {
 	defer s.link.close()
 	_, err := s.link.post(ctx, "delete shell", s.messages.deleteShell(s.id))
+	if errors.Is(err, ErrUnreachable) {
+		_, err = s.link.post(ctx, "delete shell", s.messages.deleteShell(s.id))
+	}
 	if errors.Is(err, ErrUnknownShell) {
 		return nil
 	}
