@@ -15,14 +15,14 @@ import (
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpscan"
 	"github.com/nightshift-hq/nightshift/pkg/cursor"
 	"github.com/nightshift-hq/nightshift/pkg/customhandler"
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
+	"github.com/nightshift-hq/nightshift/pkg/sim/azurite/azuritetest"
 	simftp "github.com/nightshift-hq/nightshift/pkg/sim/ftp"
 	"github.com/nightshift-hq/nightshift/pkg/sim/storagefault"
 )
 
-var emulator *azurite.Server
+var emulator azuritetest.Shared
 
-func TestMain(m *testing.M) { os.Exit(ftppulltest.Main(m, &emulator)) }
+func TestMain(m *testing.M) { os.Exit(emulator.Run(m)) }
 
 // night is one run of both rooms in a world whose storage can be broken.
 type night struct {
@@ -35,7 +35,7 @@ type night struct {
 
 func newNight(t *testing.T) *night {
 	t.Helper()
-	proxy, err := storagefault.Start(emulator.ConnectionString())
+	proxy, err := storagefault.Start(emulator.Server(t).ConnectionString())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func BenchmarkSwap(b *testing.B) {
 			for n := range entries {
 				value[fmt.Sprintf("in/file-%06d.csv", n)] = "2026-01-02T03:04:05Z 123456"
 			}
-			s := cursor.Open[map[string]string](containerAt(b, emulator(b).ConnectionString()), "job", 1)
+			s := cursor.Open[map[string]string](containerAt(b, emulator.Server(b).ConnectionString()), "job", 1)
 			at, err := s.Load(b.Context())
 			if err != nil {
 				b.Fatal(err)

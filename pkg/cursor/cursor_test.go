@@ -1,55 +1,23 @@
 package cursor_test
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/nightshift-hq/nightshift/pkg/cursor"
 	"github.com/nightshift-hq/nightshift/pkg/settings"
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
+	"github.com/nightshift-hq/nightshift/pkg/sim/azurite/azuritetest"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-// emulator starts the storage emulator when the first test needs it; fuzzing does not.
-func emulator(tb testing.TB) *azurite.Server {
-	tb.Helper()
-	s, err := startOnce()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return s
-}
+var emulator azuritetest.Shared
 
-var (
-	running   atomic.Pointer[azurite.Server]
-	startOnce = sync.OnceValues(func() (*azurite.Server, error) {
-		s, err := azurite.Start(context.Background(), azurite.Options{})
-		running.Store(s)
-		return s, err
-	})
-)
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if s := running.Load(); s != nil {
-		s.Stop()
-	}
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(emulator.Run(m)) }
 
 func containerAt(tb testing.TB, connection string) *storage.Container {
 	tb.Helper()
@@ -66,7 +34,7 @@ type count struct{ N int }
 func TestNoIncrementIsLost(t *testing.T) {
 	t.Parallel()
 	const writers, each = 8, 10
-	s := cursor.Open[count](containerAt(t, emulator(t).ConnectionString()), "job", 1)
+	s := cursor.Open[count](containerAt(t, emulator.Server(t).ConnectionString()), "job", 1)
 	var all sync.WaitGroup
 	for range writers {
 		all.Go(func() {

@@ -22,7 +22,7 @@ type room struct {
 
 func newRoom(t *testing.T) room {
 	t.Helper()
-	proxy, err := storagefault.Start(emulator(t).ConnectionString())
+	proxy, err := storagefault.Start(emulator.Server(t).ConnectionString())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestUnreadableRecordsAreErrorsAndStay(t *testing.T) {
 
 func TestBigRecordsAreCompressed(t *testing.T) {
 	t.Parallel()
-	c, ctx := containerAt(t, emulator(t).ConnectionString()), t.Context()
+	c, ctx := containerAt(t, emulator.Server(t).ConnectionString()), t.Context()
 	s := cursor.Open[map[string]int](c, "big", 3)
 	for _, entries := range []int{10, 10_000, 20} {
 		want := map[string]int{}

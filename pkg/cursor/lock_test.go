@@ -17,7 +17,7 @@ import (
 
 func TestLock(t *testing.T) {
 	t.Parallel()
-	s := cursor.Open[count](containerAt(t, emulator(t).ConnectionString()), "job", 1)
+	s := cursor.Open[count](containerAt(t, emulator.Server(t).ConnectionString()), "job", 1)
 	ctx, lock, err := s.Lock(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestBrokenLeaseEndsTheRun(t *testing.T) {
 // breakLease takes the lock away as an operator would.
 func breakLease(t *testing.T, c *storage.Container) {
 	t.Helper()
-	client, err := azblob.NewClientFromConnectionString(emulator(t).ConnectionString(), nil)
+	client, err := azblob.NewClientFromConnectionString(emulator.Server(t).ConnectionString(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

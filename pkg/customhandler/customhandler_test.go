@@ -8,49 +8,26 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"crypto/rand"
 
-	"go.uber.org/goleak"
-
 	"github.com/nightshift-hq/nightshift/pkg/customhandler"
 	"github.com/nightshift-hq/nightshift/pkg/customhandler/customhandlertest"
 	"github.com/nightshift-hq/nightshift/pkg/settings"
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
+	"github.com/nightshift-hq/nightshift/pkg/sim/azurite/azuritetest"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-// emulator starts with the first test that needs it: most tests, and every fuzz worker, need none.
-var emulator = sync.OnceValues(func() (*azurite.Server, error) {
-	return azurite.Start(context.Background(), azurite.Options{})
-})
+var emulator azuritetest.Shared
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv("CUSTOMHANDLER_TEST_PROCESS"); role != "" {
 		processUnderTest(role) // never returns
 	}
-	var started atomic.Bool
-	start := emulator
-	emulator = func() (*azurite.Server, error) {
-		started.Store(true)
-		return start()
-	}
-	code := m.Run()
-	if started.Load() {
-		if server, err := start(); err == nil {
-			server.Stop()
-		}
-	}
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(emulator.Run(m))
 }
 
 // job is a message type of a test app.
@@ -84,11 +61,7 @@ func newBench(t *testing.T, hs handlers) *bench {
 	t.Helper()
 	connection := hs.connection
 	if connection == "" {
-		server, err := emulator()
-		if err != nil {
-			t.Fatal(err)
-		}
-		connection = server.ConnectionString()
+		connection = emulator.Server(t).ConnectionString()
 	}
 	account, err := storage.Open(storage.Config{ConnectionString: settings.NewSecret(connection)}, storage.WithRetries(1, time.Millisecond))
 	if err != nil {

@@ -369,10 +369,7 @@ func TestRequeueGivesFreshTries(t *testing.T) {
 // A release or requeue that breaks half-way leaves the message held or poisoned, or delivers it; repeating it is harmless.
 func TestOperatorsFaultsLoseNothing(t *testing.T) {
 	t.Parallel()
-	server, err := emulator()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := emulator.Server(t)
 	for _, op := range []string{"Put Message", "Delete Blob", "Delete Message"} {
 		for _, stored := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, stored %v", op, stored), func(t *testing.T) {

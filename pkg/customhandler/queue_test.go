@@ -208,10 +208,7 @@ func TestMessageOfAdminAPIIsNotEnacted(t *testing.T) {
 // done with when it is where its outcome wants it; and after the redelivery it is.
 func TestNoOutcomeLosesItsMessage(t *testing.T) {
 	t.Parallel()
-	server, err := emulator()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := emulator.Server(t)
 	outcomes := map[string]struct {
 		err  error
 		safe func(t *testing.T, b *bench, body string) bool
@@ -277,10 +274,7 @@ func TestPanicInDecodingPoisonsTheMessage(t *testing.T) {
 // The host's count is all there is when the record of failed tries cannot be read or written; the message is not lost over it.
 func TestFailedTriesWithoutARecord(t *testing.T) {
 	t.Parallel()
-	server, err := emulator()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := emulator.Server(t)
 	proxy, err := storagefault.Start(server.ConnectionString())
 	if err != nil {
 		t.Fatal(err)

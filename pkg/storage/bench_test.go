@@ -96,7 +96,7 @@ func watchHeap(b *testing.B) (stop func()) {
 }
 
 func BenchmarkEnqueue(b *testing.B) {
-	q := openAt(b, emulator(b).ConnectionString()).Queue(freshName())
+	q := openAt(b, emulator.Server(b).ConnectionString()).Queue(freshName())
 	if err := q.Create(b.Context()); err != nil {
 		b.Fatal(err)
 	}

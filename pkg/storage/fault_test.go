@@ -27,7 +27,7 @@ type room struct {
 
 func newRoom(t *testing.T) room {
 	t.Helper()
-	proxy, err := storagefault.Start(emulator(t).ConnectionString())
+	proxy, err := storagefault.Start(emulator.Server(t).ConnectionString())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	const canary = "Q2FuYXJ5Q2FuYXJ5Q2FuYXJ5"
 	dead := "http://127.0.0.1:1/devstoreaccount1" // nothing listens on port 1
-	alive := emulator(t).BlobURL() + "/devstoreaccount1"
+	alive := emulator.Server(t).BlobURL() + "/devstoreaccount1"
 	for name, connection := range map[string]string{
 		"wrong key":            "AccountName=devstoreaccount1;AccountKey=" + canary + ";BlobEndpoint=" + alive + ";QueueEndpoint=" + dead,
 		"nobody listens":       "AccountName=devstoreaccount1;AccountKey=" + canary + ";BlobEndpoint=" + dead + ";QueueEndpoint=" + dead,

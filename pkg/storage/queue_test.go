@@ -13,7 +13,7 @@ import (
 
 func TestQueueThatDoesNotExistIsEmpty(t *testing.T) {
 	t.Parallel()
-	q, ctx := openAt(t, emulator(t).ConnectionString()).Queue(freshName()), t.Context()
+	q, ctx := openAt(t, emulator.Server(t).ConnectionString()).Queue(freshName()), t.Context()
 	n, lenErr := q.Len(ctx)
 	peeked, peekErr := q.Peek(ctx, 1)
 	received, receiveErr := q.Receive(ctx, 1, time.Minute)
@@ -31,7 +31,7 @@ func TestMessagesGoThroughUnchanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q := openAt(t, emulator(t).ConnectionString()).Queue(freshName())
+			q := openAt(t, emulator.Server(t).ConnectionString()).Queue(freshName())
 			id, err := q.Enqueue(ctx, body, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -63,7 +63,7 @@ func TestMessagesGoThroughUnchanged(t *testing.T) {
 
 func TestHiddenMessages(t *testing.T) {
 	t.Parallel()
-	q, ctx := openAt(t, emulator(t).ConnectionString()).Queue(freshName()), t.Context()
+	q, ctx := openAt(t, emulator.Server(t).ConnectionString()).Queue(freshName()), t.Context()
 	if _, err := q.Enqueue(ctx, []byte("later"), time.Hour); err != nil {
 		t.Fatal(err)
 	}
@@ -95,11 +95,11 @@ func TestHiddenMessages(t *testing.T) {
 
 func TestForeignMessageIsShownAsItIs(t *testing.T) {
 	t.Parallel()
-	q, ctx := openAt(t, emulator(t).ConnectionString()).Queue(freshName()), t.Context()
+	q, ctx := openAt(t, emulator.Server(t).ConnectionString()).Queue(freshName()), t.Context()
 	if err := q.Create(ctx); err != nil {
 		t.Fatal(err)
 	}
-	other, err := azqueue.NewQueueClientFromConnectionString(emulator(t).ConnectionString(), q.Name(), nil)
+	other, err := azqueue.NewQueueClientFromConnectionString(emulator.Server(t).ConnectionString(), q.Name(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func use(t *testing.T, method, link, query, body string) (status int, code, cont
 
 func TestLinkToReadCanDoNothingElse(t *testing.T) {
 	t.Parallel()
-	c := openAt(t, emulator(t).ConnectionString()).Container(freshName())
+	c := openAt(t, emulator.Server(t).ConnectionString()).Container(freshName())
 	for _, name := range []string{"plain.txt", "a folder/with blanks & ümläuts + 100%.txt"} {
 		if _, err := c.Write(t.Context(), name, []byte("content"), storage.Cond{}, storage.Meta{}); err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestLinkToReadCanDoNothingElse(t *testing.T) {
 
 func TestLinkToCreateCannotOverwrite(t *testing.T) {
 	t.Parallel()
-	c := openAt(t, emulator(t).ConnectionString()).Container(freshName())
+	c := openAt(t, emulator.Server(t).ConnectionString()).Container(freshName())
 	if err := c.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestLinkToCreateCannotOverwrite(t *testing.T) {
 
 func TestLinkToCreateInBlocks(t *testing.T) {
 	t.Parallel()
-	c := openAt(t, emulator(t).ConnectionString()).Container(freshName())
+	c := openAt(t, emulator.Server(t).ConnectionString()).Container(freshName())
 	if err := c.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestLinkToCreateInBlocks(t *testing.T) {
 
 func TestLinkExpires(t *testing.T) {
 	t.Parallel()
-	c := openAt(t, emulator(t).ConnectionString()).Container(freshName())
+	c := openAt(t, emulator.Server(t).ConnectionString()).Container(freshName())
 	if _, err := c.Write(t.Context(), "x", []byte("content"), storage.Cond{}, storage.Meta{}); err != nil {
 		t.Fatal(err)
 	}

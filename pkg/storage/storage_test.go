@@ -11,49 +11,18 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/nightshift-hq/nightshift/pkg/settings"
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
+	"github.com/nightshift-hq/nightshift/pkg/sim/azurite/azuritetest"
 	"github.com/nightshift-hq/nightshift/pkg/sim/storagefault"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-// emulator starts the storage emulator when the first test needs it; fuzzing does not.
-func emulator(tb testing.TB) *azurite.Server {
-	tb.Helper()
-	s, err := startOnce()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return s
-}
+var emulator azuritetest.Shared
 
-var (
-	running   atomic.Pointer[azurite.Server]
-	startOnce = sync.OnceValues(func() (*azurite.Server, error) {
-		s, err := azurite.Start(context.Background(), azurite.Options{})
-		running.Store(s)
-		return s, err
-	})
-)
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if s := running.Load(); s != nil {
-		s.Stop()
-	}
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(emulator.Run(m)) }
 
 func openAt(tb testing.TB, connection string, opts ...storage.Option) *storage.Account {
 	tb.Helper()
@@ -70,7 +39,7 @@ func openAt(tb testing.TB, connection string, opts ...storage.Option) *storage.A
 func freshName() string { return "t" + strings.ToLower(rand.Text()) }
 
 func newContainer(tb testing.TB) *storage.Container {
-	return openAt(tb, emulator(tb).ConnectionString()).Container(freshName())
+	return openAt(tb, emulator.Server(tb).ConnectionString()).Container(freshName())
 }
 
 func randomBytes(n int) []byte {
@@ -225,8 +194,8 @@ func TestNamesAndMetadataSurvive(t *testing.T) {
 func TestBadInputIsRefused(t *testing.T) {
 	t.Parallel()
 	c, ctx := newContainer(t), t.Context()
-	q := openAt(t, emulator(t).ConnectionString()).Queue(freshName())
-	bad := openAt(t, emulator(t).ConnectionString()).Container("Not_A_Name")
+	q := openAt(t, emulator.Server(t).ConnectionString()).Queue(freshName())
+	bad := openAt(t, emulator.Server(t).ConnectionString()).Container("Not_A_Name")
 	write := func(name string, meta storage.Meta) error {
 		_, err := c.Write(ctx, name, nil, storage.Cond{}, meta)
 		return err

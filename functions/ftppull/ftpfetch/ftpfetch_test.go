@@ -16,14 +16,14 @@ import (
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpfetch"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftppulltest"
 	"github.com/nightshift-hq/nightshift/pkg/customhandler"
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
+	"github.com/nightshift-hq/nightshift/pkg/sim/azurite/azuritetest"
 	simftp "github.com/nightshift-hq/nightshift/pkg/sim/ftp"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-var emulator *azurite.Server
+var emulator azuritetest.Shared
 
-func TestMain(m *testing.M) { os.Exit(ftppulltest.Main(m, &emulator)) }
+func TestMain(m *testing.M) { os.Exit(emulator.Run(m)) }
 
 // room is a handler in a world of its own.
 type room struct {
@@ -33,7 +33,7 @@ type room struct {
 
 func setup(t *testing.T, options simftp.Options) room {
 	t.Helper()
-	w := ftppulltest.New(t, emulator.ConnectionString(), options)
+	w := ftppulltest.New(t, emulator.Server(t).ConnectionString(), options)
 	return room{w, &ftpfetch.Handler{
 		Config: ftpfetch.Config{
 			Source: "/", Server: "ftp://test", Connections: 4, After: ftpfetch.Keep,

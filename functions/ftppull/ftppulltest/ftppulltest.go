@@ -7,39 +7,17 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/nightshift-hq/nightshift/functions/ftppull/drop"
 	"github.com/nightshift-hq/nightshift/pkg/ftp"
 	"github.com/nightshift-hq/nightshift/pkg/settings"
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
 	simftp "github.com/nightshift-hq/nightshift/pkg/sim/ftp"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
-
-// Main runs a package's tests with a storage emulator and then looks for goroutines left behind. Its result is for os.Exit.
-func Main(m *testing.M, emulator **azurite.Server) int {
-	started, err := azurite.Start(context.Background(), azurite.Options{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	*emulator = started
-	code := m.Run()
-	started.Stop()
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
-}
 
 // World is one test's outside world.
 type World struct {

@@ -16,14 +16,14 @@ import (
 	"github.com/nightshift-hq/nightshift/pkg/customhandler"
 	"github.com/nightshift-hq/nightshift/pkg/schedule"
 	"github.com/nightshift-hq/nightshift/pkg/schedule/gate"
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
+	"github.com/nightshift-hq/nightshift/pkg/sim/azurite/azuritetest"
 	simftp "github.com/nightshift-hq/nightshift/pkg/sim/ftp"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-var emulator *azurite.Server
+var emulator azuritetest.Shared
 
-func TestMain(m *testing.M) { os.Exit(ftppulltest.Main(m, &emulator)) }
+func TestMain(m *testing.M) { os.Exit(emulator.Run(m)) }
 
 type room struct {
 	*ftppulltest.World
@@ -32,7 +32,7 @@ type room struct {
 
 func setup(t *testing.T, options simftp.Options) room {
 	t.Helper()
-	w := ftppulltest.New(t, emulator.ConnectionString(), options)
+	w := ftppulltest.New(t, emulator.Server(t).ConnectionString(), options)
 	var format ftpscan.FolderFormat
 	if err := format.UnmarshalText([]byte("yyyy-MM-dd")); err != nil {
 		t.Fatal(err)

@@ -10,35 +10,20 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/nightshift-hq/nightshift/pkg/settings"
-	"github.com/nightshift-hq/nightshift/pkg/sim/azurite"
+	"github.com/nightshift-hq/nightshift/pkg/sim/azurite/azuritetest"
 	"github.com/nightshift-hq/nightshift/pkg/sim/storagefault"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
 )
 
-var emulator *azurite.Server
+var emulator azuritetest.Shared
 
-func TestMain(m *testing.M) {
-	var err error
-	if emulator, err = azurite.Start(context.Background(), azurite.Options{}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	emulator.Stop()
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(emulator.Run(m)) }
 
 // start gives a proxy and, through it, an account that does not repeat requests.
 func start(t *testing.T) (*storagefault.Proxy, *storage.Container, *storage.Queue) {
 	t.Helper()
-	p, err := storagefault.Start(emulator.ConnectionString())
+	p, err := storagefault.Start(emulator.Server(t).ConnectionString())
 	if err != nil {
 		t.Fatal(err)
 	}
