@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -29,9 +30,12 @@ func main() {
 	flag.Int64Var(&o.biggest, "biggest", 200_000_000, "bytes of the biggest file of the built-in drop")
 	flag.StringVar(&o.root, "root", ".", "the repository")
 	flag.StringVar(&o.build, "build", "build", "where the packed apps go")
-	flag.StringVar(&o.dir, "dir", filepath.Join("build", "run"), "for everything of this run; emptied first")
+	flag.StringVar(&o.dir, "dir", "", "for everything of this run; emptied first (default build/run/<port>)")
 	worker := flag.Bool("worker", false, "do the work; without it, start a worker and wait for it")
 	flag.Parse()
+	if o.dir == "" {
+		o.dir = ownDir(o.address)
+	}
 	if !*worker {
 		os.Exit(launch(os.Args[1:]))
 	}
@@ -44,6 +48,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "make run:", err)
 		os.Exit(1)
 	}
+}
+
+// ownDir is the folder of the run at this address: no run may empty that of another. An address without a port is refused
+// later, before the folder is touched.
+func ownDir(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return filepath.Join("build", "run", port)
 }
 
 // watchParent ends the run when the process that started it is gone: nobody could stop it any more.

@@ -49,7 +49,7 @@ func (s *session) commands() []command {
 		{"what would the next scan fetch? (invoke, dry run)",
 			fmt.Sprintf(`curl -sS -d '{"function":"ftpscan","dryRun":true}' %s/api/invoke`, host)},
 		{"does every setting and connection work? (check)",
-			fmt.Sprintf(`curl -sS %s/api/check`, host)},
+			fmt.Sprintf(`curl -sS '%s/api/check?format=text'`, host)},
 	}
 	if s.estate.ftp == nil {
 		return append(all, command{"put a new file on your FTP server, then scan", scan})

@@ -234,6 +234,13 @@ func TestOwnServerThatRefusesTheLogin(t *testing.T) {
 	}
 }
 
+func TestTwoRunsHaveTwoFolders(t *testing.T) {
+	t.Parallel()
+	if one, two := ownDir("127.0.0.1:7071"), ownDir("127.0.0.1:7171"); one == two {
+		t.Errorf("both empty %s", one)
+	}
+}
+
 func TestAddressInUse(t *testing.T) {
 	t.Parallel()
 	o, _ := testOptions(t)
