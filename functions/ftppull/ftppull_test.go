@@ -110,6 +110,10 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 		want    []string
 	}{
 		{"FTPServer=", []string{"FTPServer"}},
+		{"FTPServer=ftp://ftp.example.com/hr", []string{"FTPServer", "without ftp://"}},
+		{"FTPCAFile=/no/such.pem", []string{"FTPCAFile: got \"/no/such.pem\"", "no such file"}},
+		{"FTPCertificatePin=zz", []string{"FTPCertificatePin: got \"zz\""}},
+		{"FTPContainer=A_B", []string{"FTPContainer", "lower-case letters"}},
 		{"FTPSecurity=none", []string{"FTPSecurity", "explicit, implicit or cleartext"}},
 		{"FTPAfter=burn", []string{"FTPAfter", "keep, delete or archive"}},
 		{"FTPAfter=archive", []string{"FTPArchiveDirectory"}},
@@ -127,7 +131,10 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 		{"FTPPasword=x", []string{"FTPPasword", "FTPPassword"}},
 	} {
 		app, err := build(environ(row.setting))
-		text := fmt.Sprint(err, app.Problem)
+		text := fmt.Sprintf("%v\n%v", err, app.Problem)
+		if setting, _, _ := strings.Cut(row.setting, "="); strings.Count(text, "\n"+setting+":") > 1 {
+			t.Errorf("%s: reported twice: %s", row.setting, text)
+		}
 		for _, want := range row.want {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: %s\nwant %q in it", row.setting, text, want)

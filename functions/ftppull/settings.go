@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"path"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/nightshift-hq/nightshift/pkg/ftp"
 	"github.com/nightshift-hq/nightshift/pkg/schedule"
 	"github.com/nightshift-hq/nightshift/pkg/settings"
+	"github.com/nightshift-hq/nightshift/pkg/storage"
+	"github.com/nightshift-hq/nightshift/pkg/trust"
 )
 
 // Settings are the app settings of ftppull. The first five are those of the scripts that it replaces.
@@ -69,6 +72,19 @@ func (s *Settings) Problems() settings.Problems {
 	add := func(setting, got, want, example string) {
 		problems = append(problems, settings.Problem{Setting: setting, Got: got, Want: want, Example: example})
 	}
+	if strings.Contains(s.Server, "/") {
+		add("FTPServer", s.Server, "a host name, or host:port, without ftp:// and without a path", "ftp.example.com")
+	}
+	if err := (trust.Anchor{CAFile: s.CAFile, Pin: s.CertificatePin}).Apply(&tls.Config{}); err != nil {
+		setting, got, example := "FTPCAFile", s.CAFile, "ca.pem"
+		if s.CertificatePin != "" { // it wins over the file
+			setting, got, example = "FTPCertificatePin", s.CertificatePin, "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+		}
+		add(setting, got, "something that can be trusted: "+err.Error(), example)
+	}
+	if err := storage.CheckContainerName(s.Container); err != nil {
+		add("FTPContainer", s.Container, err.Error(), "ftppull")
+	}
 	if s.TargetDirectory != "" {
 		if _, err := drop.TargetPrefix(s.TargetDirectory); err != nil {
 			add("FTPTargetDirectory", s.TargetDirectory, "a folder: "+err.Error(), `E:\Import\HR`)
@@ -85,7 +101,7 @@ func (s *Settings) Problems() settings.Problems {
 			add("FTPDisable", feature, "any of "+strings.Join(features, ", "), "EPSV")
 		}
 	}
-	if err := s.Schedule.Validate(); err != nil {
+	if err := s.Schedule.Validate(); err != nil && !s.Schedule.IsZero() { // zero: it could not be read, which is reported
 		add("FTPSchedule", s.Schedule.String(), err.Error(), "0 30 10 * * *")
 	}
 	return problems

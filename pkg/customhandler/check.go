@@ -77,8 +77,11 @@ func (h *Handler) checkSettings() []checkResult {
 		var rows []checkResult
 		for _, p := range problems {
 			do := "set it to " + p.Want
-			if p.Example != "" {
+			switch {
+			case p.Example != "":
 				do += fmt.Sprintf(", for example %q", p.Example)
+			case p.Hint != "": // of a name that is misspelt there is nothing to set
+				do = p.Hint
 			}
 			rows = append(rows, checkResult{Check: "setting " + p.Setting, Detail: h.scrub.text(p.String()), Do: do})
 		}

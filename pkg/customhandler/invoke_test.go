@@ -450,6 +450,7 @@ func TestCheckShowsEachProblemOfTheSettings(t *testing.T) {
 		a.Problem = settings.Problems{
 			{Setting: "FTPServer", Want: "a host name", Example: "ftp.example.com"},
 			{Setting: "FTPPassword", Got: settings.Redacted, Want: "the password"},
+			{Setting: "FTPSever", Got: settings.Redacted, Want: "a setting that exists", Hint: "did you mean FTPServer?"},
 		}
 	}})
 	response := b.HTTP("check", httptest.NewRequest("GET", "/api/check", nil))
@@ -464,7 +465,7 @@ func TestCheckShowsEachProblemOfTheSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if response.StatusCode != 503 || answer.OK || answer.Checks[0].Check != "setting FTPServer" || answer.Checks[0].Do != `set it to a host name, for example "ftp.example.com"` ||
-		answer.Checks[1].Check != "setting FTPPassword" || answer.Checks[2].OK != true {
+		answer.Checks[1].Check != "setting FTPPassword" || answer.Checks[2].Do != "did you mean FTPServer?" || answer.Checks[3].OK != true {
 		t.Errorf("status %d, answer %+v", response.StatusCode, answer)
 	}
 }

@@ -200,6 +200,9 @@ func (a *Account) Queue(name string) *Queue {
 	return &Queue{account: a, name: name, client: a.queues.NewQueueClient(name)}
 }
 
+// CheckContainerName judges a name before it is used, for those who read it from a setting.
+func CheckContainerName(name string) error { return checkName("container", name) }
+
 var containerName = regexp.MustCompile(`^[a-z0-9](?:-?[a-z0-9])+$`)
 
 // checkName applies the rule for containers and queues (Microsoft Learn, "Naming and referencing containers", "Naming queues").
