@@ -73,6 +73,9 @@ func (h *Handler) Handle(ctx context.Context, t customhandler.Timer) error {
 		customhandler.Log(ctx).Info("another scan is under way; nothing to do")
 		return nil
 	}
+	if errors.Is(err, cursor.ErrLocked) {
+		return fmt.Errorf("start scan: %w: try again when it has ended; the lock of a run that was killed ends after a minute", err)
+	}
 	if err != nil {
 		return fmt.Errorf("start scan: %w", err)
 	}

@@ -307,8 +307,8 @@ func TestRunsDoNotOverlap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.scan(t); err == nil {
-		t.Error("a run by hand says nothing about the one under way")
+	if err := r.scan(t); err == nil || !strings.Contains(err.Error(), "try again when it has ended") {
+		t.Errorf("a run by hand says of the one under way: %v", err)
 	}
 	if err := r.h.Handle(t.Context(), customhandler.Timer{Now: time.Now()}); err != nil {
 		t.Errorf("a scheduled run should stand back: %v", err)
@@ -318,6 +318,16 @@ func TestRunsDoNotOverlap(t *testing.T) {
 	}
 	if got := r.handed(t); len(got) != 1 {
 		t.Errorf("after the other run: %v", got)
+	}
+}
+
+func TestAMissingDirectoryIsNamed(t *testing.T) {
+	t.Parallel()
+	r := setup(t, simftp.Options{})
+	r.h.Config.Source = "/no such"
+	err := r.scan(t)
+	if err == nil || !strings.Contains(err.Error(), "FTPSourceDirectory") || !strings.Contains(err.Error(), "see that it exists") {
+		t.Errorf("got %v, want an error that names the setting and says what to do", err)
 	}
 }
 

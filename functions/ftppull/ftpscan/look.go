@@ -2,6 +2,7 @@ package ftpscan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,7 +111,7 @@ func (h *Handler) list(ctx context.Context) (l listing, err error) {
 	for entry, err := range conn.Walk(ctx, h.Config.Source, h.Config.Depth) {
 		switch {
 		case err != nil && (entry.Path == "" || conn.Broken()):
-			return l, fmt.Errorf("list %q: %w", h.Config.Source, err)
+			return l, listFailure(err)
 		case err != nil: // one folder below; the others can be read
 			l.refused = append(l.refused, err.Error())
 			continue
@@ -118,6 +119,14 @@ func (h *Handler) list(ctx context.Context) (l listing, err error) {
 		l.add(entry, h.Config.Filter, now)
 	}
 	return l, nil
+}
+
+// listFailure names the setting of a directory that cannot be listed.
+func listFailure(err error) error {
+	if errors.Is(err, ftp.ErrNotFound) || errors.Is(err, ftp.ErrForbidden) {
+		return fmt.Errorf("list FTPSourceDirectory: %w: see that it exists and that FTPUsername may list it", err)
+	}
+	return fmt.Errorf("list FTPSourceDirectory: %w", err)
 }
 
 func (l *listing) add(entry ftp.Entry, filter Filter, now time.Time) {
