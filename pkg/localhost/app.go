@@ -194,7 +194,8 @@ func (a *app) start(ctx context.Context, address string) error {
 func (a *app) startTriggers(ctx context.Context) error {
 	if a.state != nil {
 		if err := a.state.Create(ctx); err != nil {
-			return fmt.Errorf("app %s: the host's storage (setting %s): %w", a.name, defaultConnection, err)
+			return fmt.Errorf("app %s: timers and queues need storage: setting %s: %w; start Azurite, or name an account that can be reached",
+				a.name, defaultConnection, err)
 		}
 	}
 	for _, f := range a.functions {
