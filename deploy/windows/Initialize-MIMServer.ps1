@@ -221,25 +221,6 @@ function Set-FirewallRight {
 
 # Rights of the account
 
-# The rights that a descriptor grants to one SID; 0 if none.
-function Get-GrantMask([string]$Sddl, [string]$Sid) {
-    $mask = 0
-    $descriptor = New-Object Security.AccessControl.RawSecurityDescriptor $Sddl
-    foreach ($ace in $descriptor.DiscretionaryAcl) {
-        if ($ace.AceType -eq 'AccessAllowed' -and $ace.SecurityIdentifier.Value -eq $Sid) { $mask = $mask -bor $ace.AccessMask }
-    }
-    $mask
-}
-
-# The same descriptor with these rights for the SID, instead of those it has.
-function Get-SddlWith([string]$Sddl, [string]$Sid, [int]$Mask) {
-    $descriptor = New-Object Security.AccessControl.CommonSecurityDescriptor $false, $false, $Sddl
-    $account = New-Object Security.Principal.SecurityIdentifier $Sid
-    $descriptor.DiscretionaryAcl.Purge($account)
-    if ($Mask -ne 0) { $null = $descriptor.DiscretionaryAcl.AddAccess('Allow', $account, $Mask, 'None', 'None') }
-    $descriptor.GetSddlForm('All')
-}
-
 function Test-ShellGrant([int]$Mask) {
     ($Mask -band $genericAll) -ne 0 -or ($Mask -band $remoteShell) -eq $remoteShell
 }
@@ -408,7 +389,11 @@ function Undo-Record($Record) {
     switch ($Record.Kind) {
         'Listener' {
             $was = $Record.Was.Split('|')
-            if ($was.Count -lt 4) { Remove-HttpsListener } else { Set-HttpsListener $was[0] $was[1] ([int]$was[2]) ($was[3] -eq 'True') }
+            if ($was.Count -eq 4) {
+                Set-HttpsListener $was[0] $was[1] ([int]$was[2]) ($was[3] -eq 'True')
+            } elseif ($null -ne (Get-Listener 'HTTPS')) {
+                Remove-HttpsListener
+            }
         }
         'Certificate' {
             Remove-ServerCertificate
@@ -487,8 +472,8 @@ function Get-Table {
 }
 
 function Assert-Possible {
-    if ($PSVersionTable.PSVersion.Major -ne 5 -or -not [Environment]::Is64BitProcess) { throw 'Run this in Windows PowerShell 5.1, 64 bit (powershell.exe).' }
-    if (-not (Test-Elevation)) { throw 'Run this as administrator: also to look, since WinRM shows its configuration to nobody else.' }
+    $problem = Get-HostProblem
+    if ($problem -ne '') { throw $problem }
     foreach ($address in $SourceAddress) {
         if ($address -notmatch '^[0-9a-fA-F.:]+([/-][0-9a-fA-F.:]+)?$' -or $address -match '/0$') { throw "-SourceAddress $address is no address, network or range; Any is not offered." }
     }

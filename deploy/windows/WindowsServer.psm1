@@ -12,9 +12,12 @@ $ErrorActionPreference = 'Stop'
 $records = 'SOFTWARE\Nightshift\MIMServer'
 $friendlyName = 'Nightshift WinRM'
 
-function Test-Elevation {
+# Why the script cannot work in this PowerShell; empty if it can.
+function Get-HostProblem {
+    if ($PSVersionTable.PSVersion.Major -ne 5 -or -not [Environment]::Is64BitProcess) { return 'Run this in Windows PowerShell 5.1, 64 bit (powershell.exe).' }
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
-    $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
+    if ($me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { return '' }
+    'Run this as administrator: also to look, since WinRM shows its configuration to nobody else.'
 }
 
 function Get-ServerName {
@@ -201,6 +204,27 @@ function Add-GroupMember([string]$GroupSid, [string]$Sid) {
 
 function Remove-GroupMember([string]$GroupSid, [string]$Sid) {
     Remove-LocalGroupMember -SID $GroupSid -Member $Sid
+}
+
+# Security descriptors as SDDL
+
+# The rights that a descriptor grants to one SID; 0 if none.
+function Get-GrantMask([string]$Sddl, [string]$Sid) {
+    $mask = 0
+    $descriptor = New-Object Security.AccessControl.RawSecurityDescriptor $Sddl
+    foreach ($ace in $descriptor.DiscretionaryAcl) {
+        if ($ace.AceType -eq 'AccessAllowed' -and $ace.SecurityIdentifier.Value -eq $Sid) { $mask = $mask -bor $ace.AccessMask }
+    }
+    $mask
+}
+
+# The same descriptor with these rights for the SID, instead of those it has.
+function Get-SddlWith([string]$Sddl, [string]$Sid, [int]$Mask) {
+    $descriptor = New-Object Security.AccessControl.CommonSecurityDescriptor $false, $false, $Sddl
+    $account = New-Object Security.Principal.SecurityIdentifier $Sid
+    $descriptor.DiscretionaryAcl.Purge($account)
+    if ($Mask -ne 0) { $null = $descriptor.DiscretionaryAcl.AddAccess('Allow', $account, $Mask, 'None', 'None') }
+    $descriptor.GetSddlForm('All')
 }
 
 # Registry, below HKEY_LOCAL_MACHINE. Not by its drive: names of values may hold characters that are wildcards there.

@@ -7,8 +7,8 @@ const reading = new Set(`get-ciminstance get-item get-childitem get-wsmaninstanc
   new-object where-object foreach-object select-object sort-object get-date join-path`.split(/\s+/));
 const readingMethods = new Set(`isinrole getcurrent gethostentry getnameinfo encodeoid create computehash tobase64string floor pow
   containskey translate split invoke gettype invokemember getvalue getvaluenames getaccesscontrol getsecuritydescriptorsddlform opensubkey
-  getresponse parse touniversaltime close tostring tolowerinvariant contains addDays padright touint32 abs indexof getsddlform purge
-  addaccess`.toLowerCase().split(/\s+/));
+  getresponse parse touniversaltime close tostring tolowerinvariant contains adddays padright touint32 abs indexof getsddlform purge
+  addaccess`.split(/\s+/));
 // What the script itself may use, so that all that only Windows has stands in the module.
 const portable = new Set('import-module join-path get-date new-object where-object foreach-object select-object sort-object'.split(' '));
 
