@@ -2,11 +2,17 @@ package mim
 
 import "strings"
 
+const partGone = "The later backup has none of them. Was the export complete?"
+
 const agentGone = "Accounts of this system are no longer synchronized, and objects that only it contributed may be deleted."
 
 // agentJobs pairs the management agents and compares each pair.
 func (c *comparison) agentJobs() []job {
 	before, after := c.forms()
+	if len(before) > 0 && len(after) == 0 {
+		c.add(Change{Severity: Danger, Action: Removed, Area: AreaBackup, Object: AreaAgents, Before: plural(len(before), "export", "exports"), Note: partGone})
+		return nil
+	}
 	var jobs []job
 	taken := map[string]bool{}
 	find := func(same func(File) bool) *File {

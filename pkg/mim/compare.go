@@ -58,7 +58,10 @@ func (c *comparison) run(ctx context.Context) error {
 		}
 	}
 	jobs := c.jobs()
-	pool := sync.Pool{New: func() any { return new([2]document) }}
+	free := make(chan *[2]document, workers())
+	for range cap(free) {
+		free <- new([2]document)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers())
 	for _, job := range jobs {
@@ -66,8 +69,8 @@ func (c *comparison) run(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			docs := pool.Get().(*[2]document)
-			defer pool.Put(docs)
+			docs := <-free
+			defer func() { free <- docs }()
 			return job(docs)
 		})
 	}
@@ -88,7 +91,7 @@ func (c *comparison) jobs() []job {
 func (c *comparison) compareTrees(docs *[2]document, files [2]File, rules rules, at place, done func([]Change)) error {
 	d := &differ{rules: rules}
 	for i, f := range files {
-		if err := c.sides[i].readTree(&docs[i], f.Path); err != nil {
+		if err := c.sides[i].readTree(&docs[i], f); err != nil {
 			return err
 		}
 	}
@@ -96,8 +99,8 @@ func (c *comparison) compareTrees(docs *[2]document, files [2]File, rules rules,
 	if bytes.Equal(before.raw(), after.raw()) {
 		return nil
 	}
-	d.before = words{c.names[0], readSchemaNames(before)}
-	d.after = words{c.names[1], readSchemaNames(after)}
+	d.before = words{c.names[0], &schemaNames{root: before}}
+	d.after = words{c.names[1], &schemaNames{root: after}}
 	d.compare(before, after, rule{}, at)
 	if done != nil {
 		done(d.changes)
@@ -106,14 +109,15 @@ func (c *comparison) compareTrees(docs *[2]document, files [2]File, rules rules,
 	return nil
 }
 
-func (b *Backup) readTree(d *document, name string) error {
-	r, err := b.fsys.Open(name)
+func (b *Backup) readTree(d *document, f File) error {
+	r, err := b.fsys.Open(f.Path)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	d.scan.reserve(f.Size)
 	if err := d.readDocument(r); err != nil {
-		return fileError("read", name, err)
+		return fileError("read", f.Path, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"slices"
 	"strings"
 )
 
@@ -104,6 +105,7 @@ func (b *Backup) eachObject(d *document, f File, do func(portalKey, object) erro
 
 // comparePortal compares the objects of the portal's exports, of which it keeps in memory only those that are different.
 func (c *comparison) comparePortal(docs *[2]document) error {
+	c.compareParts()
 	before, err := c.differing(docs)
 	if err != nil {
 		return err
@@ -126,6 +128,23 @@ func (c *comparison) comparePortal(docs *[2]document) error {
 	return nil
 }
 
+// compareParts reports a file of the portal's export that only one side has, instead of its thousands of objects.
+func (c *comparison) compareParts() {
+	c.eachPair(KindPortal, func(*File) bool { return true }, func(before, after *File) {
+		switch {
+		case before == nil:
+			c.add(Change{Severity: Notice, Action: Added, Area: AreaBackup, Object: after.Path})
+		case after == nil:
+			c.add(Change{Severity: Danger, Action: Removed, Area: AreaBackup, Object: before.Path, Note: partGone})
+		}
+	})
+}
+
+// has reports whether a side has a file of the portal's export.
+func (c *comparison) has(side int, name string) bool {
+	return slices.ContainsFunc(c.sides[side].Files, func(f File) bool { return f.Kind == KindPortal && pairKey(&f) == name })
+}
+
 // differing are the objects of the earlier side that are not the same in the later; gone and new ones are reported.
 func (c *comparison) differing(docs *[2]document) (map[portalKey]string, error) {
 	found := map[portalKey]string{}
@@ -136,6 +155,7 @@ func (c *comparison) differing(docs *[2]document) (map[portalKey]string, error) 
 		err := c.sides[0].eachObject(&docs[0], f, func(key portalKey, o object) error {
 			later, there := c.portal[1][key]
 			switch {
+			case !c.has(1, key.file):
 			case !there && !o.placeholder():
 				c.add(portalChange(key, o.displayName(), Removed))
 			case there && later.hash != c.portal[0][key].hash:
@@ -148,7 +168,7 @@ func (c *comparison) differing(docs *[2]document) (map[portalKey]string, error) 
 		}
 	}
 	for key, entry := range c.portal[1] {
-		if _, there := c.portal[0][key]; !there && !entry.placeholder {
+		if _, there := c.portal[0][key]; !there && !entry.placeholder && c.has(0, key.file) {
 			c.add(portalChange(key, entry.name, Added))
 		}
 	}

@@ -96,6 +96,14 @@ func (s *scanner) fill() error {
 	return io.ErrNoProgress
 }
 
+// reserve makes room for a file of that size, so that the buffer need not grow. It does not trust sizes that are claimed.
+func (s *scanner) reserve(size int64) {
+	const most = 16 << 20
+	if size = min(size, most) + chunkSize + 1; int64(cap(s.buf)) < size {
+		s.buf = make([]byte, 0, size)
+	}
+}
+
 // peek is the byte i behind the current position.
 func (s *scanner) peek(i int) (byte, error) {
 	for s.pos+i >= len(s.buf) {
@@ -343,11 +351,15 @@ func (s *scanner) attribute(n int) (int, error) {
 // space returns the offset of the first byte at or behind n that is no white space.
 func (s *scanner) space(n int) (int, error) {
 	for {
-		c, err := s.peek(n)
-		if err != nil || !isSpace(c) {
+		for at := s.pos + n; at < len(s.buf); at++ {
+			if !isSpace(s.buf[at]) {
+				return at - s.pos, nil
+			}
+		}
+		n = len(s.buf) - s.pos
+		if err := s.fill(); err != nil {
 			return n, err
 		}
-		n++
 	}
 }
 
@@ -355,16 +367,20 @@ func (s *scanner) space(n int) (int, error) {
 func (s *scanner) name(n int) (int, error) {
 	from := n
 	for {
-		c, err := s.peek(n)
-		if err != nil {
-			return 0, err
+		for s.pos+n < len(s.buf) && nameByte[s.buf[s.pos+n]] {
+			n++
 		}
-		if !nameByte[c] {
+		if s.pos+n < len(s.buf) {
 			break
 		}
-		n++
+		if err := s.fill(); err != nil {
+			return 0, err
+		}
 	}
 	name := s.buf[s.pos+from : s.pos+n]
+	if colon := bytes.IndexByte(name, ':'); colon == 0 || colon > 0 && (colon == len(name)-1 || bytes.LastIndexByte(name, ':') != colon) {
+		return 0, s.fail("the name %q has a colon where no prefix ends", name)
+	}
 	if len(name) == 0 || name[0] == '-' || name[0] == '.' || name[0] >= '0' && name[0] <= '9' || !utf8.Valid(name) {
 		return 0, s.fail("expected a name, found %.20q", s.buf[s.pos+from:min(len(s.buf), s.pos+from+20)])
 	}

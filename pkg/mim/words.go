@@ -12,7 +12,7 @@ const maxShown = 600
 // words puts elements into words, with the names of one backup.
 type words struct {
 	names  *names
-	schema schemaNames
+	schema *schemaNames
 }
 
 // format fills a format of a rule: "{@cd-object-type} to {mv-object-type}". What is not there stays empty.
