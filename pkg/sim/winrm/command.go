@@ -48,6 +48,7 @@ func (c *command) notify() {
 
 // run executes the program to its end.
 func (c *command) run(ctx context.Context, program Program, p *Process) {
+	defer context.AfterFunc(ctx, func() { c.stdin.close(io.ErrClosedPipe) })() // or a killed process would read for ever
 	p.Stdin, p.Stdout, p.Stderr = c.stdin, &output{ctx, c, "stdout"}, &output{ctx, c, "stderr"}
 	code := program(ctx, p)
 	if ctx.Err() != nil {
@@ -69,7 +70,6 @@ func (c *command) stop(terminate bool) {
 	c.notify()
 	c.mu.Unlock()
 	c.kill()
-	c.stdin.close(io.ErrClosedPipe)
 }
 
 func (c *command) ended() bool {

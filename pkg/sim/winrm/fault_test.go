@@ -147,6 +147,24 @@ func TestACommandThatDies(t *testing.T) {
 	}
 }
 
+// A process that dies while it waits for input does not wait any more.
+func TestACommandThatDiesBeforeItHasReadItsInput(t *testing.T) {
+	t.Parallel()
+	s := start(t, simwinrm.Options{})
+	s.Program("cat", cat)
+	s.Script(simwinrm.Fault{Action: "Command", Kind: simwinrm.Exit, Code: 3221225477})
+	c := connect(t, s)
+	shell := c.shell()
+	command := c.begin(shell, "cat")
+	if err := s.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.send(shell, command, "x", "true").want(t, "232")
+	if stdout, _, exit := c.finish(shell, command); stdout != "" || exit != "3221225477" {
+		t.Errorf("%q exit %s", stdout, exit)
+	}
+}
+
 func TestOutputThatIsLateOrComesTwice(t *testing.T) {
 	t.Parallel()
 	s := start(t, simwinrm.Options{})

@@ -24,7 +24,7 @@ type Request struct {
 	Size      int    // bytes of the SOAP envelope
 	Command   string // the command line, of Command
 	Body      string // the SOAP envelope, its first 64 KiB
-	Status    int    // HTTP status of the answer; 0 when there was none
+	Status    int    // HTTP status of the answer; 0 when there was none, or not a whole one
 }
 
 // Requests returns what has arrived so far.
@@ -149,17 +149,16 @@ func (s *Server) dispatch(w http.ResponseWriter, req *http.Request, r *received,
 		return
 	}
 	text, status := s.obey(req.Context(), r)
-	s.answered(r, status)
-	if r.fault != nil {
-		switch r.fault.Kind {
-		case DropAfter:
-			panic(http.ErrAbortHandler)
-		case Reset:
-			s.breakOff(w, r, text)
-			return
-		}
+	switch {
+	case r.fault != nil && r.fault.Kind == DropAfter:
+		s.answered(r, 0)
+		panic(http.ErrAbortHandler)
+	case r.fault != nil && r.fault.Kind == Reset:
+		s.answered(r, 0)
+		s.breakOff(w, r, text)
+	default:
+		s.respond(w, r, text, status)
 	}
-	s.respond(w, r, text, status)
 }
 
 // before is a fault that strikes instead of obeying; false lets the request be obeyed.

@@ -16,13 +16,8 @@ const negotiationComplete = "oRQwEqADCgEAoQsGCSqGSIb3EgECAg=="
 // maxSkew is how far clocks may differ, as in Active Directory.
 const maxSkew = 5 * time.Minute
 
-// kerberos checks a ticket for the keytab's principal. The account is user@REALM.
-func (s *Server) kerberos(token []byte, conn *connection) (user string, ok bool) {
-	user, err := s.checkTicket(token, hostOf(conn.RemoteAddr().String()))
-	return user, err == nil
-}
-
-func (s *Server) checkTicket(token []byte, client string) (user string, err error) {
+// kerberos checks a ticket for the keytab's principal that a client at host:port sends. The account is user@REALM.
+func (s *Server) kerberos(token []byte, client string) (user string, err error) {
 	defer func() { // the library indexes into what it parses
 		if p := recover(); p != nil {
 			err = fmt.Errorf("read the Kerberos token: %v", p)
@@ -39,7 +34,7 @@ func (s *Server) checkTicket(token []byte, client string) (user string, err erro
 	if !ticket.IsAPReq() {
 		return "", errors.New("the Kerberos token is no AP-REQ")
 	}
-	address, err := types.GetHostAddress(client + ":0")
+	address, err := types.GetHostAddress(client)
 	if err != nil {
 		return "", fmt.Errorf("read the client's address: %w", err)
 	}

@@ -36,8 +36,8 @@ func (s *Server) logOn(w http.ResponseWriter, req *http.Request, conn *connectio
 		}
 		user = conn.user
 	case (scheme == "negotiate" || scheme == "kerberos") && s.options.Keytab != nil:
-		if user, ok = s.kerberos(token, conn); ok {
-			conn.user = user
+		if user, err = s.kerberos(token, req.RemoteAddr); err == nil {
+			conn.user, ok = user, true
 			w.Header()["WWW-Authenticate"] = []string{"Negotiate " + negotiationComplete}
 		}
 	}

@@ -111,7 +111,7 @@ type Server struct {
 	running    int
 	stopping   bool
 	shells     map[string]*shell
-	conns      map[*connection]bool
+	conns      map[net.Conn]bool
 	faults     []*armed
 	requests   []Request
 	runs       []*Run
@@ -135,7 +135,7 @@ func Start(o Options) (*Server, error) {
 		o.Domain = "CONTOSO"
 	}
 	o.Limits = o.Limits.withDefaults()
-	s := &Server{options: o, served: make(chan struct{}), shells: map[string]*shell{}, conns: map[*connection]bool{},
+	s := &Server{options: o, served: make(chan struct{}), shells: map[string]*shell{}, conns: map[net.Conn]bool{},
 		programs: map[string]Program{}, emulations: map[string]emulation{}, egress: &http.Transport{}}
 	s.idle = sync.NewCond(&s.mu)
 	s.life, s.end = context.WithCancel(context.Background())
@@ -244,7 +244,11 @@ func (s *Server) Processes() int {
 
 // Wait returns when no process runs, or when ctx ends.
 func (s *Server) Wait(ctx context.Context) error {
-	defer context.AfterFunc(ctx, s.idle.Broadcast)()
+	defer context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.idle.Broadcast()
+	})()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.running > 0 && ctx.Err() == nil {
@@ -266,7 +270,7 @@ func (s *Server) processEnded() {
 func (s *Server) Restart() {
 	s.mu.Lock()
 	shells, conns := s.shells, s.conns
-	s.shells, s.conns = map[string]*shell{}, map[*connection]bool{}
+	s.shells, s.conns = map[string]*shell{}, map[net.Conn]bool{}
 	s.mu.Unlock()
 	for _, sh := range shells {
 		sh.end()
@@ -301,7 +305,6 @@ func (s *Server) removeTemp() {
 
 // connection is what the server knows of a TCP connection: NTLM logs on connections, not requests.
 type connection struct {
-	net.Conn
 	ntlm *handshake
 	user string
 	seal *session
@@ -310,11 +313,10 @@ type connection struct {
 type connectionKey struct{}
 
 func (s *Server) arrived(ctx context.Context, conn net.Conn) context.Context {
-	c := &connection{Conn: conn}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conns[c] = true
-	return context.WithValue(ctx, connectionKey{}, c)
+	s.conns[conn] = true
+	return context.WithValue(ctx, connectionKey{}, &connection{})
 }
 
 func (s *Server) stateChanged(conn net.Conn, state http.ConnState) {
@@ -323,11 +325,7 @@ func (s *Server) stateChanged(conn net.Conn, state http.ConnState) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
-		if c.Conn == conn {
-			delete(s.conns, c)
-		}
-	}
+	delete(s.conns, conn)
 }
 
 var errStopping = errors.New("the server is stopping")
