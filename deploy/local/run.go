@@ -136,9 +136,19 @@ func (s *session) serve(ctx context.Context, live func(context.Context) error) (
 		defer close(watched)
 		end(errors.Join(errHostStopped, s.host.Wait(ctx)))
 	}()
+	emulatorWatched := make(chan struct{})
+	go func() {
+		defer close(emulatorWatched)
+		select {
+		case <-s.estate.emulator.Exited():
+			end(errEmulatorEnded)
+		case <-ctx.Done():
+		}
+	}()
 	defer func() {
 		end(nil)
 		<-watched
+		<-emulatorWatched
 	}()
 	return live(ctx)
 }
@@ -163,12 +173,15 @@ func (s *session) live(ctx context.Context) error {
 	s.invite()
 	fmt.Fprintln(s.out, "\nEverything stays up until Ctrl-C.")
 	<-ctx.Done()
-	if cause := context.Cause(ctx); errors.Is(cause, errHostStopped) {
+	if cause := context.Cause(ctx); errors.Is(cause, errHostStopped) || errors.Is(cause, errEmulatorEnded) {
 		return cause
 	}
 	fmt.Fprintln(s.out, "\nStopping ...")
 	return nil
 }
+
+// errEmulatorEnded means that somebody killed the emulator: the apps can do nothing without their storage.
+var errEmulatorEnded = errors.New("the storage emulator has ended by itself: run make run again")
 
 // errHostStopped means that nobody asked the host to stop: its handlers kept failing.
 var errHostStopped = errors.New("the local host has stopped by itself")

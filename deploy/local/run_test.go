@@ -241,6 +241,30 @@ func TestTwoRunsHaveTwoFolders(t *testing.T) {
 	}
 }
 
+func TestEmulatorThatIsKilledEndsTheRun(t *testing.T) {
+	t.Parallel()
+	o, _ := testOptions(t)
+	s, err := newSession(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.estate.close()
+	err = s.serve(t.Context(), func(ctx context.Context) error {
+		emulator, err := os.FindProcess(s.estate.emulator.Pid())
+		if err != nil {
+			return err
+		}
+		if err := emulator.Kill(); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if !errors.Is(err, errEmulatorEnded) {
+		t.Errorf("the run ended with %v, want %v", err, errEmulatorEnded)
+	}
+}
+
 func TestAddressInUse(t *testing.T) {
 	t.Parallel()
 	o, _ := testOptions(t)

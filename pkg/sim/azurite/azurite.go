@@ -122,6 +122,9 @@ func (s *Server) QueueURL() string { return fmt.Sprintf("%s://127.0.0.1:%d", s.s
 // Pid is the emulator's process id, for tests that kill or freeze it.
 func (s *Server) Pid() int { return s.cmd.Process.Pid }
 
+// Exited is closed when the emulator has ended, by Stop or by itself.
+func (s *Server) Exited() <-chan struct{} { return s.exited }
+
 // Stop ends the emulator and returns when it is gone. It may be called more than once.
 func (s *Server) Stop() {
 	s.lifeline.Close()
