@@ -8,6 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -194,5 +197,50 @@ func TestDetachedWork(t *testing.T) {
 	s.Stop()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// A script reaches storage through the server's own way out, which can be shut.
+func TestEgress(t *testing.T) {
+	t.Parallel()
+	storage := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, r.Body)
+	}))
+	defer storage.Close()
+	s := start(t, simwinrm.Options{})
+	s.Emulate("hello.ps1", simwinrm.Hash(script), func(ctx context.Context, c *simwinrm.Call) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPut, storage.URL, strings.NewReader("blob"))
+		if err != nil {
+			return err
+		}
+		resp, err := c.HTTP.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		return c.Result(string(data))
+	})
+	run := func() map[string]any {
+		t.Helper()
+		frames, _, _, _ := runScript(t, s, payloadLine(t, nil))
+		if len(frames) != 1 {
+			t.Fatalf("frames %v", frames)
+		}
+		return frames[0]
+	}
+	if got := run(); got["result"] != "blob" {
+		t.Errorf("open: %v", got)
+	}
+	s.Egress(false)
+	if got, _ := run()["message"].(string); !strings.Contains(got, "unable to connect to the remote server") {
+		t.Errorf("shut: %q", got)
+	}
+	s.Egress(true)
+	if got := run(); got["result"] != "blob" {
+		t.Errorf("open again: %v", got)
 	}
 }
