@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -17,11 +18,16 @@ import (
 type ntlm struct {
 	client   *ntlmssp.Client
 	bindings *ntlmssp.ChannelBindings
+	encrypts bool
 }
 
 const (
-	flagsOffset   = 12 // in the first message, little-endian
-	negotiateNTLM = 0x200
+	flagsOffset     = 12 // in the first message, little-endian
+	challengeOffset = 20 // of the flags in the server's message
+	negotiateNTLM   = 0x200
+	// encryption is what the server must agree to where messages are encrypted: signing, sealing, extended session security,
+	// 128 bits, key exchange. Without one of them the library would send messages that are weakly protected, or not at all.
+	encryption = 0x10 | 0x20 | 0x80000 | 0x20000000 | 0x40000000
 )
 
 func newNTLM(cfg Config, peer *x509.Certificate) (*ntlm, error) {
@@ -34,7 +40,7 @@ func newNTLM(cfg Config, peer *x509.Certificate) (*ntlm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare NTLM: %w", err)
 	}
-	return &ntlm{client: client, bindings: channelBindings(peer)}, nil
+	return &ntlm{client: client, bindings: channelBindings(peer), encrypts: cfg.Security == Encrypted}, nil
 }
 
 // open makes the first message. MS-NLMP, section 2.2.2.5 wants NTLMSSP_NEGOTIATE_NTLM in it; the library leaves it out. It is set
@@ -54,6 +60,10 @@ func (n *ntlm) answer(challenge []byte) (response []byte, err error) {
 			err = &Fault{Op: "log in", Reason: "the server's NTLM challenge is damaged"}
 		}
 	}()
+	if n.encrypts && binary.LittleEndian.Uint32(challenge[challengeOffset:])&encryption != encryption {
+		return nil, &Fault{Op: "log in", Reason: "the server did not agree to message encryption with 128 bits", class: ErrUnprotected,
+			Do: "use https"}
+	}
 	response, err = n.client.Authenticate(challenge, n.bindings)
 	if err != nil {
 		return nil, &Fault{Op: "log in", Reason: "answer the server's NTLM challenge: " + err.Error()}

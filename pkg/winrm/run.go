@@ -21,6 +21,9 @@ const (
 // longestStderr bounds what is kept of standard error.
 const longestStderr = 1 << 20
 
+// shortestLine is from where on a line that stands in the script is taken for a quotation.
+const shortestLine = 8
+
 // ScriptError is what a script threw, or the bootstrap for it.
 type ScriptError struct {
 	Script  string
@@ -102,6 +105,9 @@ func (r *run) drive(ctx context.Context, s *shell, command string) error {
 // outcome decides what the run came to.
 func (r *run) outcome() (json.RawMessage, error) {
 	records := decodeCLIXML(r.stderr.data)
+	for i := range records {
+		records[i].text = r.withoutScript(records[i].text)
+	}
 	if failure := r.out.failure; failure != nil {
 		return nil, r.scriptError(failure)
 	}
@@ -114,9 +120,29 @@ func (r *run) outcome() (json.RawMessage, error) {
 	return r.out.result, nil
 }
 
+// withoutScript drops lines of the script: Write-Error begins its message with the text of what called it.
+func (r *run) withoutScript(text string) string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		bare := strings.TrimSpace(line)
+		if before, after, ok := strings.Cut(bare, " : "); ok && r.isScript(before) {
+			bare = after
+		}
+		if !r.isScript(bare) {
+			kept = append(kept, bare)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
+
+// isScript tells whether text stands in the script; words are too short to tell.
+func (r *run) isScript(text string) bool {
+	return len(text) >= shortestLine && strings.Contains(r.script.Text, text)
+}
+
 func (r *run) scriptError(f *frame) *ScriptError {
-	e := &ScriptError{Script: r.script.Name, Message: r.clean(strings.TrimSpace(f.Message)), Type: f.ErrorType, Stack: r.clean(ownFrames(f.Stack)),
-		ID: r.clean(f.ID)}
+	e := &ScriptError{Script: r.script.Name, Message: r.clean(strings.TrimSpace(f.Message)), Type: f.ErrorType,
+		Stack: r.clean(ownFrames(f.Stack)), ID: r.clean(f.ID)}
 	if f.File == r.script.Name {
 		e.Line = f.Line
 	}
