@@ -42,6 +42,8 @@ func contractEstates(t *testing.T) map[string]*mim.Backup {
 	return estates
 }
 
+func contractFS(estate string) fs.FS { return os.DirFS(estate) }
+
 func TestARealExportDoesNotDifferFromItself(t *testing.T) {
 	t.Parallel()
 	for name, backup := range contractEstates(t) {
