@@ -159,7 +159,7 @@ func TestACommandThatDiesBeforeItHasReadItsInput(t *testing.T) {
 	if err := s.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.send(shell, command, "x", "true").want(t, "232")
+	c.send(shell, command, "x", "true").want(t, codeSelectors)
 	if stdout, _, exit := c.finish(shell, command); stdout != "" || exit != "3221225477" {
 		t.Errorf("%q exit %s", stdout, exit)
 	}

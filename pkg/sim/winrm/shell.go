@@ -193,6 +193,9 @@ func (s *Server) send(r *received) (string, *soapFault) {
 		if err != nil || stream.Name != "stdin" {
 			return "", faultPointer(CodeSchema)
 		}
+		if c.ended() { // "Either the command has completed execution or ..." says this fault
+			return "", faultPointer(CodeInvalidSelectors)
+		}
 		if !c.stdin.add(data, isTrue(stream.End)) {
 			return "", faultPointer(CodePipeClosing)
 		}

@@ -9,7 +9,7 @@ import (
 const (
 	CodeAccessDenied      = 5          // the account may log on but is no administrator
 	CodeBusy              = 170        // ERROR_BUSY
-	CodePipeClosing       = 232        // stdin of a command that has ended
+	CodePipeClosing       = 232        // stdin after its end
 	CodeAborted           = 995        // a Receive whose command was terminated
 	CodeTooLong           = 2147942606 // the command line is longer than Windows can start
 	CodeFileNotFound      = 2147942402

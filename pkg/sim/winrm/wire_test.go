@@ -82,9 +82,12 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	s := start(t, simwinrm.Options{})
 	s.Program("cat", cat)
+	s.Program("sleep", untilKilled)
 	c := connect(t, s)
 	shell := c.shell()
 	command := c.begin(shell, "cat")
+	closed := c.begin(shell, "sleep")
+	c.send(shell, closed, "x", "true").want(t, "")
 	ended := c.begin(shell, "echo done")
 	c.finish(shell, ended)
 	none := "00000000-0000-0000-0000-000000000000"
@@ -98,7 +101,8 @@ func TestFaults(t *testing.T) {
 		"shell of another request without selector": {c.receive("", command), codeSelectors, "w:InvalidSelectors", "was not found"},
 		"unknown command":                  {c.receive(shell, none), codeSelectors, "w:InvalidSelectors", "a command identifier that does not exist"},
 		"input for an unknown command":     {c.send(shell, none, "x", "false"), codeSelectors, "w:InvalidSelectors", "a command identifier that does not exist"},
-		"input for a command that ended":   {c.send(shell, ended, "x", "false"), "232", "w:InternalError", "The pipe is being closed."},
+		"input for a command that ended":   {c.send(shell, ended, "x", "false"), codeSelectors, "w:InvalidSelectors", "Either the command has completed execution"},
+		"input after its end":              {c.send(shell, closed, "x", "false"), "232", "w:InternalError", "The pipe is being closed."},
 		"signal for an unknown command":    {c.signal(shell, none, "terminate"), codeSelectors, "w:InvalidSelectors", "a command identifier that does not exist"},
 		"unknown signal":                   {c.signal(shell, command, "hangup"), codeSchema, "w:SchemaValidationError", "schema"},
 		"unknown action":                   {c.ask(transfer+"Get", shell, ""), codeUnsupported, "w:ActionNotSupported", "not supported"},
