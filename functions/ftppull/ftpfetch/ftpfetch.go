@@ -195,8 +195,8 @@ func (j *job) store(ctx context.Context) (drop.Manifest, error) {
 	return manifest, err
 }
 
-// fetchAll fetches the files over several connections. The first trouble of the server or the end of the time stops it;
-// files that are stored by then are found by the next delivery.
+// fetchAll fetches the files over several connections. The first trouble of the server stops it; when the time is up,
+// nothing new is begun. Files that are stored by then are found by the next delivery.
 func (j *job) fetchAll(ctx context.Context) ([]drop.Entry, error) {
 	entries := make([]drop.Entry, len(j.batch.Files))
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -204,21 +204,28 @@ func (j *job) fetchAll(ctx context.Context) ([]drop.Entry, error) {
 	for range min(2*j.Config.Connections, len(j.batch.Files)) { // while some write to storage, others use the connections
 		group.Go(func() error { return j.work(groupCtx, next, entries) })
 	}
+	begun := 0
 	group.Go(func() error {
 		defer close(next)
-		for i := range j.batch.Files {
-			if i > 0 && time.Now().After(j.softEnd) {
-				return errContinue
+		for ; begun < len(j.batch.Files); begun++ {
+			if begun > 0 && time.Now().After(j.softEnd) {
+				return nil // those that are under way may end
 			}
 			select {
-			case next <- i:
+			case next <- begun:
 			case <-groupCtx.Done():
 				return nil
 			}
 		}
 		return nil
 	})
-	return entries, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if begun < len(j.batch.Files) {
+		return nil, errContinue
+	}
+	return entries, nil
 }
 
 // soft is when an invocation should begin nothing new, so that it can end what it began: four fifths of its time.
