@@ -92,6 +92,6 @@ func (c *comparison) agentJob(before, after File) job {
 			c.add(Change{Severity: Warning, Action: Renamed, Area: AreaAgents, Object: after.Name, Before: before.Name, After: after.Name})
 		}
 		at := place{area: AreaAgents, object: after.Name, severity: Notice}
-		return c.compareTrees(docs, [2]File{before, after}, agentRules, at, nil)
+		return c.compareTrees(docs, [2]File{before, after}, agentRules, at)
 	}
 }

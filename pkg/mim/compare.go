@@ -88,7 +88,7 @@ func (c *comparison) jobs() []job {
 }
 
 // compareTrees compares two files that are one tree each.
-func (c *comparison) compareTrees(docs *[2]document, files [2]File, rules rules, at place, done func([]Change)) error {
+func (c *comparison) compareTrees(docs *[2]document, files [2]File, rules rules, at place) error {
 	d := &differ{rules: rules}
 	for i, f := range files {
 		if err := c.sides[i].readTree(&docs[i], f); err != nil {
@@ -102,9 +102,6 @@ func (c *comparison) compareTrees(docs *[2]document, files [2]File, rules rules,
 	d.before = words{c.names[0], &schemaNames{root: before}}
 	d.after = words{c.names[1], &schemaNames{root: after}}
 	d.compare(before, after, rule{}, at)
-	if done != nil {
-		done(d.changes)
-	}
 	c.add(d.changes...)
 	return nil
 }
@@ -141,7 +138,7 @@ func (c *comparison) treeJobs(kind Kind) []job {
 			c.add(Change{Severity: Danger, Action: Removed, Area: area, Object: before.Path, Note: "The file is missing from the backup."})
 		default:
 			jobs = append(jobs, func(docs *[2]document) error {
-				return c.compareTrees(docs, [2]File{*before, *after}, rules, at, nil)
+				return c.compareTrees(docs, [2]File{*before, *after}, rules, at)
 			})
 		}
 	})

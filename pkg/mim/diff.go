@@ -140,8 +140,7 @@ func (d *differ) compareText(a, b element, r rule, at place) {
 	if before == after || d.compareEmbedded(before, after, at) {
 		return
 	}
-	what := Changed
-	d.report(at, r, what, before, after)
+	d.report(at, r, Changed, before, after)
 }
 
 // blank reports whether text is layout: nothing, or white space over several lines.

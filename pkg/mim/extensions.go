@@ -1,6 +1,7 @@
 package mim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -72,9 +73,50 @@ func (c *comparison) fingerprint(side int, f *File) (string, error) {
 	}
 	defer r.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, r)
+	var start bytes.Buffer
+	n, err := io.Copy(io.MultiWriter(h, &start), io.LimitReader(r, maxProgram))
 	if err != nil {
 		return "", fileError("read", f.Path, err)
 	}
-	return fmt.Sprintf("%d bytes, SHA-256 %s", n, hex.EncodeToString(h.Sum(nil))), nil
+	rest, err := io.Copy(h, r)
+	if err != nil {
+		return "", fileError("read", f.Path, err)
+	}
+	version := ""
+	if isProgram(f.Path) {
+		version = prefixed("version ", fileVersion(start.Bytes()))
+	}
+	size := fmt.Sprintf("%d bytes", n+rest)
+	return strings.Join(dropEmpty([]string{version, size, "SHA-256 " + hex.EncodeToString(h.Sum(nil))}), ", "), nil
+}
+
+// maxProgram is how much of a file is searched for its version. Rules extensions have a few hundred kilobytes.
+const maxProgram = 8 << 20
+
+// fileVersion is the version that a program's resources state, empty without one. Windows keeps it as a string in UTF-16 behind
+// the key "FileVersion" (VS_VERSIONINFO, String structure).
+func fileVersion(program []byte) string {
+	var key []byte
+	for _, c := range []byte("FileVersion\x00") {
+		key = append(key, c, 0)
+	}
+	_, value, found := bytes.Cut(program, key)
+	if !found {
+		return ""
+	}
+	var version []byte
+	for i := 0; i+1 < len(value) && len(version) < 64; i += 2 {
+		c := value[i]
+		switch {
+		case c == 0 && value[i+1] == 0:
+			if len(version) > 0 {
+				return string(version)
+			}
+		case c < ' ' || c > '~' || value[i+1] != 0:
+			return ""
+		default:
+			version = append(version, c)
+		}
+	}
+	return ""
 }

@@ -86,3 +86,17 @@ func TestAPartThatIsMissingIsOneChange(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestAnExtensionShowsItsVersion(t *testing.T) {
+	t.Parallel()
+	program := func(version string) files {
+		return files{"MAExtensions/HR.dll": "MZ\x90" + utf16Bytes("FileVersion\x00\x00"+version+"\x00", false) + "more"}
+	}
+	report := drift(t, program("1.0.0.1"), program("1.0.0.2"))
+	if len(report.Changes) != 1 || !strings.HasPrefix(report.Changes[0].Before, "version 1.0.0.1, ") || !strings.HasPrefix(report.Changes[0].After, "version 1.0.0.2, ") {
+		t.Errorf("got %q", lines(report))
+	}
+	if got := lines(drift(t, files{"MAExtensions/HR.dll": "MZ"}, files{"MAExtensions/HR.dll": "MZ" + utf16Bytes("FileVersion\x00", false)})); len(got) != 1 || strings.Contains(got[0], "version") {
+		t.Errorf("without a version: %q", got)
+	}
+}

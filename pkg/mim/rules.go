@@ -6,6 +6,7 @@ import (
 )
 
 // rule says what an element means to an administrator, and how to compare it. Elements without a rule are compared as they stand.
+// A format puts {@attribute}, {child/child} and {.}, which is the element's own text, into words.
 type rule struct {
 	label    string   // what it is called in a report; "-" leaves it out of the path; empty stands for its own name
 	keys     []string // what tells it from its siblings of the same name, as formats; the first that fits
@@ -17,8 +18,6 @@ type rule struct {
 	note     string // why that matters
 	judge    func(c *Change)
 }
-
-// A format puts {@attribute}, {child/child} and {.} (an element's own text) into words.
 
 // rules are looked up by "parent/name", then by name.
 type rules map[string]rule
