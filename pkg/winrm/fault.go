@@ -110,6 +110,8 @@ func knownCode(code int64) knowledge {
 		return knowledge{ErrTimeout, "the server had nothing to say within the operation timeout", ""}
 	case 2150858843:
 		return knowledge{ErrUnknownShell, "the shell or command is gone", "it was idle for too long, or the WinRM service restarted"}
+	case 109, 232, 0x8007006d, 0x800700e8:
+		return knowledge{ErrUnknownShell, "the command reads no more input: it has ended", ""}
 	case 2150859173:
 		return knowledge{ErrQuota, "this account has too many shells open",
 			"wait until idle shells end, or raise winrm/config/winrs MaxShellsPerUser"}

@@ -270,7 +270,8 @@ func TestFaults(t *testing.T) {
 		"aborted":                           {fmt.Sprintf(wsman, "w:InternalError", "995"), 995, "a b c", ErrUnreachable},
 		"busy":                              {fmt.Sprintf(wsman, "w:InternalError", "170"), 170, "a b c", ErrBusy},
 		"an unknown code with a known subcode, in another prefix": {fmt.Sprintf(wsman, "wsman:QuotaLimit", "4711"), 4711, "a b c", ErrQuota},
-		"nothing known": {fmt.Sprintf(wsman, "w:Other", "4711"), 4711, "a b c", nil},
+		"the command has ended":                                   {fmt.Sprintf(wsman, "w:InternalError", "232"), 232, "a b c", ErrUnknownShell},
+		"nothing known":                                           {fmt.Sprintf(wsman, "w:Other", "4711"), 4711, "a b c", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

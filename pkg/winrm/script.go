@@ -99,14 +99,11 @@ func newTask(script Script, params any) (*task, error) {
 	if data[0] != '{' {
 		return nil, fmt.Errorf("encode parameters: they make no JSON object, but %T does not have names", params)
 	}
-	nonce := newNonce()
-	hash := sha256.Sum256([]byte(script.Text))
-	payload, err := json.Marshal(map[string]any{"version": 1, "nonce": nonce, "name": script.Name,
-		"sha256": hex.EncodeToString(hash[:]), "script": script.Text, "params": json.RawMessage(data)})
-	if err != nil {
+	t := &task{nonce: newNonce(), secrets: secretsIn(data)}
+	if t.input, err = pack(script, t.nonce, data); err != nil {
 		return nil, fmt.Errorf("encode script: %w", err)
 	}
-	return &task{nonce: nonce, input: pack(payload), secrets: secretsIn(data)}, nil
+	return t, nil
 }
 
 func newNonce() string {
@@ -115,22 +112,34 @@ func newNonce() string {
 	return hex.EncodeToString(nonce)
 }
 
-// pack makes one line of data.
-func pack(data []byte) []byte {
+// pack makes one line for the bootstrap. The parameters, which may be long, are JSON already and go in as they are.
+func pack(script Script, nonce string, params []byte) ([]byte, error) {
+	hash := sha256.Sum256([]byte(script.Text))
+	head, err := json.Marshal(map[string]any{"version": 1, "nonce": nonce, "name": script.Name,
+		"sha256": hex.EncodeToString(hash[:]), "script": script.Text})
+	if err != nil {
+		return nil, err
+	}
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
-	w.Write(data) // a buffer takes everything
+	w.Write(head[:len(head)-1]) // a buffer takes everything
+	w.Write([]byte(`,"params":`))
+	w.Write(params)
+	w.Write([]byte("}"))
 	w.Close()
-	return append(base64.StdEncoding.AppendEncode(nil, zipped.Bytes()), '\n')
+	return append(base64.StdEncoding.AppendEncode(nil, zipped.Bytes()), '\n'), nil
 }
+
+// longestSecret is from where on a parameter is a file, not a secret.
+const longestSecret = 64 << 10
 
 var secretName = regexp.MustCompile(`(?i)password|passwd|pwd|secret|token|credential|signature|sas|key$`)
 
 // secretsIn finds the parameters that must not be seen in an error or a log, even where the script prints them: by their
 // name, or because they are links with a signature.
 func secretsIn(params []byte) []settings.Secret {
-	var tree any
-	if json.Unmarshal(params, &tree) != nil {
+	var top map[string]json.RawMessage
+	if json.Unmarshal(params, &top) != nil {
 		return nil
 	}
 	var found []settings.Secret
@@ -151,6 +160,11 @@ func secretsIn(params []byte) []settings.Secret {
 			}
 		}
 	}
-	walk("", tree)
+	for name, text := range top {
+		var value any
+		if len(text) <= longestSecret && json.Unmarshal(text, &value) == nil {
+			walk(name, value)
+		}
+	}
 	return found
 }

@@ -2,8 +2,8 @@
 //
 // What it promises:
 //   - Every wait ends: with the context, within a second, or when the server has been silent for twice the operation
-//     timeout. A run that ends early terminates its remote command; only a lost network can keep it from doing so, and
-//     then the server ends the command with its idle shell after 15 minutes.
+//     timeout. A run that ends early terminates its remote command; only a lost network can keep it from doing so, or
+//     from learning a new shell's id, and then the server ends the shell when it has been idle for 15 minutes.
 //   - A script's success is its result, received whole. A missing result is ErrNoResult, whatever the exit code says.
 //   - Script and parameters travel as data in standard input, and are checked there by hash. The command line is constant.
 //     No password, parameter that is named like a secret, or script text appears in errors and events.
