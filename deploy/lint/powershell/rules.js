@@ -33,11 +33,13 @@ const rules = {
   },
 
   header(root, fault) {
-    const first = root.firstChild;
-    const text = first?.type === 'comment' && first.text.startsWith('<#') ? first.text : '';
-    for (const part of ['.SYNOPSIS', 'Reads', 'Writes', 'Returns']) {
-      if (!new RegExp(`^\\s*${part.replace('.', '\\.')}\\b`, 'm').test(text)) {
-        fault(first ?? root, `the script starts with a <# #> comment that has .SYNOPSIS and lines that begin with Reads, Writes and Returns: no ${part}`);
+    const first = root.firstChild ?? root;
+    let text = '';
+    for (let n = first; n?.type === 'comment'; n = n.nextSibling) text += n.text + '\n';
+    const parts = text.startsWith('<#') ? ['.SYNOPSIS', 'Reads', 'Writes', 'Returns'] : ['Reads', 'Writes', 'Returns'];
+    for (const part of parts) {
+      if (!new RegExp(`^#?\\s*${part.replace('.', '\\.')}\\b`, 'm').test(text)) {
+        fault(first, `the comment at the start has lines that begin with Reads, Writes and Returns (and .SYNOPSIS, between <# #>): no ${part}`);
       }
     }
   },
