@@ -32,6 +32,10 @@ func TestReport(t *testing.T) {
 			source: `func TestA(t *testing.T) {}; func TestB(t *testing.T) { t.Skip("needs root") }`,
 			strict: true, err: "tests were skipped",
 		},
+		"a skip that is excused is told": {
+			source: `func TestA(t *testing.T) {}; func TestExcused(t *testing.T) { t.Skip("no such thing here") }`,
+			strict: true, want: []string{"not run here: example.com/m TestExcused: m_test.go:3: no such thing here", "1 tests passed, 0 failed, 1 skipped"},
+		},
 		"a package that does not build": {
 			source: `func TestA(t *testing.T) { undefined() }`,
 			want:   []string{"undefined: undefined", "does not build"}, err: "not everything passed",
@@ -45,7 +49,7 @@ func TestReport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			err := report(strings.NewReader(goTest(t, c.source)), &out, c.strict)
+			err := report(strings.NewReader(goTest(t, c.source)), &out, c.strict, "TestExcused")
 			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("error %v, want %q", err, c.err)
 			}

@@ -8,14 +8,16 @@ import (
 	"testing"
 
 	"github.com/nightshift-hq/nightshift/pkg/mim"
+	simmim "github.com/nightshift-hq/nightshift/pkg/sim/mim"
 )
 
-// Real exports are not part of this repository. NIGHTSHIFT_CONTRACTS names a folder that has them, in any layout below mim/.
+// Real exports are not part of this repository. NIGHTSHIFT_CONTRACTS names a folder that has them, in any layout below mim/;
+// without it the estate is a made-up one.
 func contractEstates(t *testing.T) map[string]*mim.Backup {
 	t.Helper()
 	root := os.Getenv("NIGHTSHIFT_CONTRACTS")
 	if root == "" {
-		t.Skip("NIGHTSHIFT_CONTRACTS names no folder with real exports")
+		root = madeUpEstate(t)
 	}
 	estates := map[string]*mim.Backup{}
 	err := filepath.WalkDir(filepath.Join(root, "mim"), func(name string, d fs.DirEntry, err error) error {
@@ -40,6 +42,21 @@ func contractEstates(t *testing.T) map[string]*mim.Backup {
 		t.Fatalf("no exports below %s", root)
 	}
 	return estates
+}
+
+func madeUpEstate(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, content := range simmim.New(simmim.Options{Seed: 11, AgentBytes: 12 << 10, PortalSize: 20}).Files() {
+		file := filepath.Join(root, "mim", filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
 }
 
 func contractFS(estate string) fs.FS { return os.DirFS(estate) }
