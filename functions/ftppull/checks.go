@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nightshift-hq/nightshift/functions/ftppull/config"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpfetch"
 	"github.com/nightshift-hq/nightshift/pkg/customhandler"
 	"github.com/nightshift-hq/nightshift/pkg/ftp"
@@ -13,9 +14,9 @@ import (
 )
 
 // checks are what the check function tries beyond the settings and the app's own storage.
-func (s *Settings) checks(pool *ftp.Pool, source, archive string, files *storage.Container) []customhandler.Check {
+func checks(s *config.Settings, pool *ftp.Pool, source, archive string, files *storage.Container) []customhandler.Check {
 	all := []customhandler.Check{
-		{Name: "schedule", Try: s.tryNext},
+		{Name: "schedule", Try: func(context.Context) (string, error) { return tryNext(s) }},
 		{Name: "FTP server: list FTPSourceDirectory", Try: func(ctx context.Context) (string, error) { return tryList(ctx, pool, source) }},
 		{Name: "blob container of the files: write and delete", Try: func(ctx context.Context) (string, error) { return tryWrite(ctx, files) }},
 	}
@@ -26,7 +27,7 @@ func (s *Settings) checks(pool *ftp.Pool, source, archive string, files *storage
 	return all
 }
 
-func (s *Settings) tryNext(context.Context) (string, error) {
+func tryNext(s *config.Settings) (string, error) {
 	next := s.Schedule.Next(time.Now(), s.Zone.Location())
 	if next.IsZero() {
 		return "", customhandler.Advise(fmt.Errorf("FTPSchedule %q is never due", s.Schedule), "correct FTPSchedule, for example 0 30 10 * * *")

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -10,10 +8,7 @@ import (
 	"testing"
 
 	"github.com/nightshift-hq/nightshift/pkg/customhandler"
-	"github.com/nightshift-hq/nightshift/pkg/settings"
 )
-
-var update = flag.Bool("update", false, "rewrite local.settings.example.json and the settings in docs/ftppull.md")
 
 // environ is the least that the app runs with, but for what is set otherwise.
 func environ(otherwise ...string) []string {
@@ -37,70 +32,6 @@ func TestEveryFunctionHasItsTriggerAndTheReverse(t *testing.T) {
 	if err := customhandler.CheckFunctions(os.DirFS("."), app.Functions); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestExampleSettingsAreCompleteAndTrue(t *testing.T) {
-	t.Parallel()
-	const file = "../../local.settings.example.json"
-	described := settings.Describe(Settings{})
-	if *update {
-		if err := os.WriteFile(file, settings.Example(described), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := settings.CheckExample(got, described); err != nil {
-		t.Errorf("%v; run: go test ./functions/ftppull -update", err)
-	}
-}
-
-func TestManualListsEverySetting(t *testing.T) {
-	t.Parallel()
-	const file = "../../docs/ftppull.md"
-	const begin, end = "<!-- settings: written by `go test ./functions/ftppull -update` -->\n", "<!-- end of settings -->"
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := bytes.Cut(got, []byte(begin))
-	_, after, found2 := bytes.Cut(rest, []byte(end))
-	if !found || !found2 {
-		t.Fatalf("%s has no place for the settings", file)
-	}
-	var want bytes.Buffer
-	fmt.Fprintf(&want, "%s%s%s%s%s", before, begin, table(settings.Describe(Settings{})), end, after)
-	if *update {
-		if err := os.WriteFile(file, want.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("%s does not list the settings as they are; run: go test ./functions/ftppull -update", file)
-	}
-}
-
-func table(all []settings.Setting) string {
-	var b strings.Builder
-	b.WriteString("\n| setting | meaning | default | example |\n|---|---|---|---|\n")
-	cell := func(s string) string {
-		if s == "" {
-			return ""
-		}
-		return "`" + strings.ReplaceAll(s, "|", `\|`) + "`"
-	}
-	for _, s := range all {
-		doc := strings.ReplaceAll(s.Doc, "|", `\|`)
-		if s.Required {
-			doc = "**Required.** " + doc
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name, doc, cell(s.Default), cell(s.Example))
-	}
-	b.WriteString("\n")
-	return b.String()
 }
 
 func TestSettingsSayWhatIsWrong(t *testing.T) {
@@ -142,21 +73,6 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 		}
 		if strings.Contains(text, "canary-password") {
 			t.Errorf("%s: the password is in %s", row.setting, text)
-		}
-	}
-}
-
-func TestArchiveBelowTheSourceIsNotScanned(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct{ source, archive, want string }{
-		{"/out", "/out/archive", "[archive/**]"},
-		{"/", "/archive", "[archive/**]"},
-		{"/out", "/archive", "[]"},
-		{"/out", "/outer", "[]"},
-	} {
-		s := Settings{ArchiveDirectory: row.archive, After: "archive"}
-		if got := fmt.Sprint(s.filter(row.source).Exclude); got != row.want {
-			t.Errorf("%s below %s: excluded %s, want %s", row.archive, row.source, got, row.want)
 		}
 	}
 }

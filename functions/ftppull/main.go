@@ -5,9 +5,9 @@ package main
 import (
 	"cmp"
 	"path"
-	"strings"
 	"time"
 
+	"github.com/nightshift-hq/nightshift/functions/ftppull/config"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/drop"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpfetch"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpscan"
@@ -28,7 +28,7 @@ var version = "dev"
 func main() { customhandler.Main("ftppull", build) }
 
 func build(environ []string) (customhandler.App, error) {
-	var s Settings
+	var s config.Settings
 	problem := settings.Load(&s, environ)
 	account, err := storage.Open(s.Storage)
 	if err != nil {
@@ -36,13 +36,13 @@ func build(environ []string) (customhandler.App, error) {
 	}
 	state := account.Container("ftppull-state")
 	files := account.Container(s.Container)
-	pool := ftp.NewPool(s.client(), s.Connections)
+	pool := ftp.NewPool(s.Client(), s.Connections)
 	target, _ := drop.TargetPrefix(s.TargetDirectory) // judged by Settings.Problems
 	source, archive := path.Clean("/"+s.SourceDirectory), path.Clean("/"+s.ArchiveDirectory)
 
 	scan := &ftpscan.Handler{
 		Config: ftpscan.Config{
-			Source: source, Depth: s.Depth, Filter: s.filter(source), Settle: s.Settle.Std(), Target: target,
+			Source: source, Depth: s.Depth, Filter: s.Filter(source), Settle: s.Settle.Std(), Target: target,
 			FolderFormat: s.FolderFormat, Zone: s.Zone.Location(), Expect: s.Expect,
 			Limits: drop.Limits{Files: s.BatchFiles, Bytes: int64(s.BatchBytes)},
 		},
@@ -67,20 +67,7 @@ func build(environ []string) (customhandler.App, error) {
 			customhandler.TimerFunc("ftpscan", scan.Handle),
 			customhandler.QueueFunc("ftpfetch", fetch.Handle),
 		},
-		Checks:  s.checks(pool, source, archive, files),
+		Checks:  checks(&s, pool, source, archive, files),
 		Storage: account, State: state, Secrets: settings.Secrets(s), Problem: problem,
 	}, nil
-}
-
-// filter keeps the archive out of the scan when it lies below the source.
-func (s *Settings) filter(source string) ftpscan.Filter {
-	f := ftpscan.Filter{
-		Include: s.Include, Exclude: s.Exclude, Temporary: s.Temporary, MinSize: int64(s.MinSize), MaxSize: int64(s.MaxSize),
-		MinAge: s.MinAge.Std(), MaxAge: s.MaxAge.Std(), DoneSuffix: s.DoneSuffix,
-	}
-	below, found := strings.CutPrefix(path.Clean("/"+s.ArchiveDirectory), strings.TrimSuffix(source, "/")+"/")
-	if found && s.After == ftpfetch.Archive {
-		f.Exclude = append(f.Exclude, below+"/**")
-	}
-	return f
 }

@@ -1,4 +1,6 @@
-package main
+// Package config is what the app settings of ftppull are, beside the app's main so that the repository can list the settings of
+// all apps in one example file.
+package config
 
 import (
 	"crypto/tls"
@@ -107,7 +109,8 @@ func (s *Settings) Problems() settings.Problems {
 	return problems
 }
 
-func (s *Settings) client() ftp.Config {
+// Client is how the FTP server is reached.
+func (s *Settings) Client() ftp.Config {
 	off := func(feature string) bool {
 		return slices.ContainsFunc(s.Disable, func(d string) bool { return strings.EqualFold(d, feature) })
 	}
@@ -116,4 +119,17 @@ func (s *Settings) client() ftp.Config {
 		CAFile: s.CAFile, Pin: s.CertificatePin, ConnectTimeout: time.Duration(s.ConnectTimeout), IdleTimeout: time.Duration(s.IdleTimeout),
 		ListingZone: s.ListingZone.Location(), DisableMLSD: off("MLSD"), DisableEPSV: off("EPSV"), DisableUTF8: off("UTF8"), DisableTLS13: off("TLS13"),
 	}
+}
+
+// Filter says which files are wanted. It keeps the archive out of the scan when it lies below the source.
+func (s *Settings) Filter(source string) ftpscan.Filter {
+	f := ftpscan.Filter{
+		Include: s.Include, Exclude: s.Exclude, Temporary: s.Temporary, MinSize: int64(s.MinSize), MaxSize: int64(s.MaxSize),
+		MinAge: s.MinAge.Std(), MaxAge: s.MaxAge.Std(), DoneSuffix: s.DoneSuffix,
+	}
+	below, found := strings.CutPrefix(path.Clean("/"+s.ArchiveDirectory), strings.TrimSuffix(source, "/")+"/")
+	if found && s.After == ftpfetch.Archive {
+		f.Exclude = append(f.Exclude, below+"/**")
+	}
+	return f
 }
