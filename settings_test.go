@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	ftppull "github.com/nightshift-hq/nightshift/functions/ftppull/config"
+	mimbackup "github.com/nightshift-hq/nightshift/functions/mimbackup/config"
 	"github.com/nightshift-hq/nightshift/pkg/settings"
 )
 
@@ -24,6 +25,7 @@ func appSettings() []struct {
 		settings any
 	}{
 		{"functions/ftppull", ftppull.Settings{}},
+		{"functions/mimbackup", mimbackup.Settings{}},
 	}
 }
 
