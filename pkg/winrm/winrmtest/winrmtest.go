@@ -152,7 +152,9 @@ func (d *Detached) work(ctx context.Context, c *simwinrm.Call, o order, out *sim
 	}
 	delete(d.kill, o.Key)
 	c.Drive.WriteFile(o.path("err"), stderr.Bytes()) // a full disk loses it on a real server too
-	c.Drive.WriteFile(o.path("exit"), fmt.Appendf(nil, "%d\r\n", int32(exit)))
+	// Whole at once: whoever follows the run may look in between.
+	c.Drive.WriteFile(o.path("exit.part"), fmt.Appendf(nil, "%d\r\n", int32(exit)))
+	c.Drive.Rename(o.path("exit.part"), o.path("exit"), true)
 	c.Drive.Remove(o.path("task"))
 }
 
