@@ -95,7 +95,8 @@ func (s *session) open(ctx context.Context, own bool) error {
 		return err
 	})
 	group.Go(func() (err error) {
-		s.packages, err = pack.Build(ctx, pack.Options{Root: s.root, Out: s.build, OS: runtime.GOOS, Arch: runtime.GOARCH})
+		s.packages, err = pack.Build(ctx, pack.Options{Root: s.root, Out: s.build, OS: runtime.GOOS, Arch: runtime.GOARCH,
+			Apps: []string{"ftppull"}}) // the apps whose outside world openEstate provides
 		return err
 	})
 	err := group.Wait()
