@@ -23,15 +23,18 @@ type Setting struct {
 	Type     string // text, number, yes or no, size, duration, list, or the Go type's name
 }
 
-// Describe lists the settings of the given structs, in the order of their fields; each name once.
+// Describe lists the settings of the given structs, in the order of their fields; each name once, and as required where one of the
+// structs requires it.
 func Describe(structs ...any) []Setting {
 	var all []Setting
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	for _, s := range structs {
 		for _, f := range fieldsOf(s) {
-			if !seen[f.Name] {
-				seen[f.Name] = true
+			if i, ok := seen[f.Name]; !ok {
+				seen[f.Name] = len(all)
 				all = append(all, f.Setting)
+			} else if f.Required {
+				all[i] = f.Setting
 			}
 		}
 	}
@@ -54,6 +57,7 @@ type field struct {
 	Setting
 	field  reflect.StructField
 	target reflect.Value
+	with   string // the setting with which it is required, of a nested struct that is optional
 }
 
 // fieldsOf lists the settings of a struct and of the structs in it.
@@ -71,12 +75,27 @@ func collect(v reflect.Value, into []field) []field {
 		switch {
 		case !sf.IsExported():
 		case nested(sf):
+			begin := len(into)
 			into = collect(v.Field(i), into)
+			if switchedBy := sf.Tag.Get("optional"); switchedBy != "" {
+				for j := range into[begin:] {
+					into[begin+j].makeOptional(switchedBy)
+				}
+			}
 		case sf.Tag.Get("env") != "":
 			into = append(into, describe(sf, v.Field(i)))
 		}
 	}
 	return into
+}
+
+// makeOptional has the field required only where the other setting is given.
+func (f *field) makeOptional(switchedBy string) {
+	if !f.Required {
+		return
+	}
+	f.Required, f.with = false, switchedBy
+	f.Local = local(f.field, f.Setting)
 }
 
 // nested tells whether a field is a struct of settings rather than a setting of its own.

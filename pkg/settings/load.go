@@ -18,7 +18,8 @@ type Checker interface {
 // is a Problems with everything that is wrong; the fields without a problem are filled all the same.
 //
 // Tags of a field: env:"Name" or env:"Name,required", envDefault, doc, want (what a value must be), example, min and max
-// (numbers, Bytes and Duration), local (the value in local.settings.example.json). Nested structs are settings too.
+// (numbers, Bytes and Duration), local (the value in local.settings.example.json). Nested structs are settings too; with the tag
+// optional:"Name" they are asked for nothing unless the setting of that name, which is one of theirs, is given.
 func Load(into any, environ []string) error {
 	fields := fieldsOf(into)
 	given := index(environ)
@@ -26,7 +27,7 @@ func Load(into any, environ []string) error {
 	for _, f := range fields {
 		problems = append(problems, f.load(given)...)
 	}
-	problems = append(problems, crossChecks(reflect.ValueOf(into))...)
+	problems = append(problems, crossChecks(reflect.ValueOf(into), given)...)
 	problems = append(problems, misspelt(fields, environ)...)
 	if len(problems) == 0 {
 		return nil
@@ -84,7 +85,7 @@ func (f field) load(given map[string][]variable) Problems {
 	if problems != nil {
 		return problems
 	}
-	if text == "" && f.Required {
+	if text == "" && (f.Required || f.with != "" && len(given[strings.ToLower(f.with)]) > 0) {
 		return Problems{f.problem("", "")}
 	}
 	if strings.HasPrefix(strings.TrimSpace(text), "@Microsoft.KeyVault(") {
@@ -163,8 +164,8 @@ func (f field) problem(got, hint string) Problem {
 	return Problem{Setting: f.Name, Got: got, Want: f.Want, Example: f.Setting.Example, Hint: hint}
 }
 
-// crossChecks asks every struct of the settings that is a Checker.
-func crossChecks(v reflect.Value) Problems {
+// crossChecks asks every struct of the settings that is a Checker, but for optional ones that are not in use.
+func crossChecks(v reflect.Value, given map[string][]variable) Problems {
 	var problems Problems
 	if v.CanInterface() {
 		if c, ok := v.Interface().(Checker); ok {
@@ -173,8 +174,10 @@ func crossChecks(v reflect.Value) Problems {
 	}
 	v = reflect.Indirect(v)
 	for i := range v.NumField() {
-		if f := v.Field(i); nested(v.Type().Field(i)) {
-			problems = append(problems, crossChecks(f.Addr())...)
+		sf := v.Type().Field(i)
+		switchedBy := sf.Tag.Get("optional")
+		if nested(sf) && (switchedBy == "" || len(given[strings.ToLower(switchedBy)]) > 0) {
+			problems = append(problems, crossChecks(v.Field(i).Addr(), given)...)
 		}
 	}
 	return problems
