@@ -67,9 +67,9 @@ func (e *estate) drop() string { return filepath.Join(e.dir, "ftp") }
 func (e *estate) certificate() string { return filepath.Join(e.dir, "ftp.pem") }
 
 // environ adds to the user's settings what the apps need to find this estate. The emulator replaces every other storage:
-// a run at the desk touches no account in Azure.
+// a run at the desk touches no account in Azure. Nor does it deliver anything to the user's MIM server.
 func (e *estate) environ(user []string) []string {
-	environ := append(without(user, "AzureWebJobsStorage", "AzureFunctionsJobHost__extensions__queues__maxPollingInterval"),
+	environ := append(without(user, "AzureWebJobsStorage", "MIMSync", "FTPPublish", "AzureFunctionsJobHost__extensions__queues__maxPollingInterval"),
 		"AzureWebJobsStorage="+e.emulator.ConnectionString(),
 		"AzureFunctionsJobHost__extensions__queues__maxPollingInterval=00:00:01")
 	if e.ftp == nil {

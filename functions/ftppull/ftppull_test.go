@@ -59,6 +59,10 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 		{"FTPDisable=MLST", []string{"FTPDisable", "MLSD, EPSV, UTF8, TLS13"}},
 		{"FTPSettle=1h", []string{"FTPSettle", "3m"}},
 		{"FTPFolderFormat=dd-MM-yyyy-hh-mm", []string{"FTPFolderFormat", "hour of 24"}},
+		{"MIMSyncServer=mim01", []string{"MIMSyncCredUser", "MIMSyncCredPassword"}},
+		{`MIMDeliverVia=post`, []string{"MIMDeliverVia", "link or stdin"}},
+		{`FTPPublish=a.csv=C:\x\y.csv`, []string{"MIMSyncServer", "FTPPublish"}},
+		{`FTPPublish=a.csv`, []string{"FTPPublish", "GLOB=FILE"}},
 		{"FTPPasword=x", []string{"FTPPasword", "FTPPassword"}},
 	} {
 		app, err := build(environ(row.setting))
@@ -74,5 +78,22 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 		if strings.Contains(text, "canary-password") {
 			t.Errorf("%s: the password is in %s", row.setting, text)
 		}
+	}
+}
+
+func TestDeliveryNeedsAFolderOnADrive(t *testing.T) {
+	t.Parallel()
+	mim := []string{"MIMSyncServer=mim01", "MIMSyncCredUser=u", "MIMSyncCredPassword=p"}
+	app, err := build(environ(mim...))
+	if err != nil || app.Problem != nil {
+		t.Error(err, app.Problem)
+	}
+	app, err = build(environ(append(mim, `FTPTargetDirectory=\\server\share`)...))
+	if text := fmt.Sprint(err, app.Problem); !strings.Contains(text, "FTPTargetDirectory") || !strings.Contains(text, "network shares") {
+		t.Error(text)
+	}
+	app, err = build(environ(`FTPTargetDirectory=/srv/in`)) // blob storage alone takes it
+	if err != nil || app.Problem != nil {
+		t.Error(err, app.Problem)
 	}
 }

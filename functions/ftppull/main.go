@@ -1,5 +1,5 @@
-// Command ftppull is the Function App that pulls files from an FTP server into blob storage every night: ftpscan plans,
-// ftpfetch stores. docs/ftppull.md is its manual.
+// Command ftppull is the Function App that pulls files from an FTP server into blob storage every night, and from there to a MIM
+// server: ftpscan plans, ftpfetch stores, ftpdeliver places. docs/ftppull.md is its manual.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 
 	"github.com/nightshift-hq/nightshift/functions/ftppull/config"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/drop"
+	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpdeliver"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpfetch"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpscan"
 	"github.com/nightshift-hq/nightshift/pkg/cursor"
@@ -17,10 +18,14 @@ import (
 	"github.com/nightshift-hq/nightshift/pkg/schedule/gate"
 	"github.com/nightshift-hq/nightshift/pkg/settings"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
+	"github.com/nightshift-hq/nightshift/pkg/winrm"
 )
 
-// queue is the name that ftpfetch's function.json gives it.
-const queue = "ftpfetch"
+// The names that function.json gives to the queues of ftpfetch and ftpdeliver.
+const (
+	queue        = "ftpfetch"
+	deliverQueue = "ftpdeliver"
+)
 
 // version is filled in by deploy/pack.
 var version = "dev"
@@ -61,13 +66,32 @@ func build(environ []string) (customhandler.App, error) {
 		},
 		FTP: pool, Blobs: files, State: state, Queue: account.Queue(queue), Now: time.Now,
 	}
+	deliver, err := delivery(&s, files, state)
+	if err == nil && s.Delivers() {
+		fetch.Deliver = account.Queue(deliverQueue)
+	}
 	return customhandler.App{
 		Version: version,
 		Functions: []customhandler.Function{
 			customhandler.TimerFunc("ftpscan", scan.Handle),
 			customhandler.QueueFunc("ftpfetch", fetch.Handle),
+			customhandler.QueueFunc("ftpdeliver", deliver.Handle),
 		},
-		Checks:  checks(&s, pool, source, archive, files),
-		Storage: account, State: state, Secrets: settings.Secrets(s), Problem: problem,
+		Checks:  append(checks(&s, pool, source, archive, files), deliveryChecks(&s, deliver.Server, files)...),
+		Storage: account, State: state, Secrets: settings.Secrets(s), Problem: cmp.Or(problem, err),
 	}, nil
+}
+
+// delivery is the room that brings files to the MIM server. Without a server it waits for the settings that name one.
+func delivery(s *config.Settings, files, state *storage.Container) (*ftpdeliver.Handler, error) {
+	h := &ftpdeliver.Handler{Config: s.Delivery(), Blobs: files, State: state, Now: time.Now}
+	if !s.Delivers() {
+		return h, nil
+	}
+	server, err := winrm.New(s.MIM.Client())
+	if err != nil {
+		return h, err
+	}
+	h.Server = server
+	return h, nil
 }

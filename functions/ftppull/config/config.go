@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/nightshift-hq/nightshift/functions/ftppull/drop"
+	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpdeliver"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpfetch"
 	"github.com/nightshift-hq/nightshift/functions/ftppull/ftpscan"
 	"github.com/nightshift-hq/nightshift/pkg/ftp"
+	"github.com/nightshift-hq/nightshift/pkg/mimsync"
 	"github.com/nightshift-hq/nightshift/pkg/schedule"
 	"github.com/nightshift-hq/nightshift/pkg/settings"
 	"github.com/nightshift-hq/nightshift/pkg/storage"
@@ -63,6 +65,18 @@ type Settings struct {
 	FolderFormat     ftpscan.FolderFormat `env:"FTPFolderFormat" envDefault:"yyyy-MM-dd" doc:"Name of the dated folder, by the wall clock of WEBSITE_TIME_ZONE." want:"yyyy, MM, dd, HH, mm, ss with - or _" example:"dd-MM-yyyy"`
 	BatchFiles       int                  `env:"FTPBatchFiles" envDefault:"100" min:"1" max:"500" doc:"Most files of one queue message." want:"1 to 500" example:"100"`
 	BatchBytes       settings.Bytes       `env:"FTPBatchBytes" envDefault:"256 MB" min:"1" doc:"Most bytes of one queue message; a larger file travels alone." want:"a size" example:"256 MB"`
+
+	MIM     mimsync.Settings `optional:"MIMSyncServer"`
+	Via     ftpdeliver.Via   `env:"MIMDeliverVia" envDefault:"link" doc:"With MIMSyncServer: how files get to it. link: the server fetches them from blob storage. stdin: over WinRM, for a server without a way to storage; some megabytes a minute to some a second." want:"link or stdin" example:"stdin"`
+	Publish ftpdeliver.Rules `env:"FTPPublish" doc:"With MIMSyncServer: the file of a delivery that also takes the place of one that a management agent reads. The newest that matches counts." want:"GLOB=FILE, separated by ;" example:"hr/*.csv=C:\\Program Files\\Microsoft Forefront Identity Manager\\2010\\Synchronization Service\\MaData\\HR\\hr.csv"`
+}
+
+// Delivers tells whether files go on to a MIM server.
+func (s *Settings) Delivers() bool { return s.MIM.Server != "" }
+
+// Delivery is how they get there.
+func (s *Settings) Delivery() ftpdeliver.Config {
+	return ftpdeliver.Config{Target: s.TargetDirectory, Via: s.Via, Publish: s.Publish, Proxy: s.MIM.Proxy}
 }
 
 // features that FTPDisable knows.
@@ -91,6 +105,13 @@ func (s *Settings) Problems() settings.Problems {
 		if _, err := drop.TargetPrefix(s.TargetDirectory); err != nil {
 			add("FTPTargetDirectory", s.TargetDirectory, "a folder: "+err.Error(), `E:\Import\HR`)
 		}
+	}
+	if s.Delivers() {
+		if err := drop.CheckWindowsFolder(s.TargetDirectory); err != nil {
+			add("FTPTargetDirectory", s.TargetDirectory, "with MIMSyncServer a folder on a drive of that server: "+err.Error(), `E:\Import\HR`)
+		}
+	} else if len(s.Publish) > 0 {
+		add("MIMSyncServer", "", "the server of FTPPublish", "mim01.corp.example.com")
 	}
 	if s.After == ftpfetch.Archive && s.ArchiveDirectory == "" {
 		add("FTPArchiveDirectory", "", "a directory on the FTP server, because FTPAfter is archive", "/outgoing/archive")

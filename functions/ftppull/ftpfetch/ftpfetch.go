@@ -46,7 +46,9 @@ type Handler struct {
 	Blobs  *storage.Container // where files and manifests go
 	State  *storage.Container // where unfinished transfers are remembered
 	Queue  *storage.Queue     // the room's own queue, for files handed on alone
-	Now    func() time.Time
+	// Deliver is the queue of ftpdeliver, which is told of each manifest with stored files; nil where nothing is delivered.
+	Deliver *storage.Queue
+	Now     func() time.Time
 
 	blocks blocks
 }
@@ -171,7 +173,25 @@ func (j *job) run(ctx context.Context) (drop.Manifest, error) {
 			return manifest, err
 		}
 	}
+	if err := j.deliver(ctx, manifest); err != nil {
+		return manifest, err
+	}
 	return manifest, j.after(ctx, manifest)
+}
+
+// deliver hands what is stored on to the MIM server. A repeat does so again, and finds the work done there.
+func (j *job) deliver(ctx context.Context, m drop.Manifest) error {
+	if j.Deliver == nil || m.Count(drop.Stored) == 0 {
+		return nil
+	}
+	body, err := customhandler.Encode(drop.Delivery{Manifest: m.Name()})
+	if err != nil {
+		return fmt.Errorf("encode the delivery of %s: %w", m.Name(), err)
+	}
+	if _, err := j.Deliver.Enqueue(ctx, body, 0); err != nil {
+		return fmt.Errorf("hand the manifest %s on: %w", m.Name(), err)
+	}
+	return nil
 }
 
 // store fetches the files and writes the manifest.

@@ -57,6 +57,9 @@ func New(tb testing.TB, connection string, options simftp.Options) *World {
 	return w
 }
 
+// Account is the storage account of the world.
+func (w *World) Account() *storage.Account { return w.account }
+
 // Client is a pool of four connections that logs in with the password.
 func (w *World) Client(tb testing.TB, password string) *ftp.Pool {
 	pool := ftp.NewPool(ftp.Config{
