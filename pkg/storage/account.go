@@ -89,7 +89,7 @@ func Open(cfg Config, opts ...Option) (*Account, error) {
 		o.transport = a.transport
 	}
 	client := policy.ClientOptions{
-		Retry: o.retry, Transport: &http.Client{Transport: o.transport, CheckRedirect: noRedirect},
+		Retry: o.retry, Transport: &http.Client{Transport: attempts{o.transport}, CheckRedirect: noRedirect},
 		Telemetry: policy.TelemetryOptions{ApplicationID: "nightshift"},
 	}
 	target, err := targetOf(cfg)
