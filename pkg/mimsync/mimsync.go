@@ -12,8 +12,8 @@ import (
 
 // Settings are embedded in an app's own. The zero value of Auth and Security is their default.
 type Settings struct {
-	Server   string          `env:"MIMSyncServer,required" doc:"The MIM Synchronization server, reached by WinRM." want:"a host name, or host:port" example:"mim01.corp.example.com"`
-	Username string          `env:"MIMSyncCredUser,required" doc:"Account to log in with there: an administrator of the server and a member of MIMSyncAdmins." want:"DOMAIN\\user, user@domain, or a local user" example:"CORP\\svc-nightshift"`
+	Server   string          `env:"MIMSyncServer,required" doc:"The MIM Synchronization server, reached by WinRM." want:"a host name, or host:port" example:"mim01.corp.example.com" local:""`
+	Username string          `env:"MIMSyncCredUser,required" doc:"Account to log in with there: an administrator of the server and a member of MIMSyncAdmins." want:"DOMAIN\\user, user@domain, or a local user" example:"CORP\\svc-nightshift" local:""`
 	Password settings.Secret `env:"MIMSyncCredPassword" doc:"Password of that account; in Azure a Key Vault reference. Only with a keytab it may be left out." want:"a password, or a Key Vault reference" example:"@Microsoft.KeyVault(SecretUri=https://vault.vault.azure.net/secrets/MIMSyncCredPassword)"`
 
 	Auth           winrm.Auth        `env:"MIMSyncAuth" envDefault:"ntlm" doc:"How to prove who we are. basic knows local accounts only; kerberos needs a domain account." want:"ntlm, basic or kerberos" example:"kerberos"`
