@@ -17,7 +17,7 @@ var detachedText string
 // DetachedScript is the script that RunDetached runs, for whoever has to recognise it.
 func DetachedScript() Script { return Script{Name: "detached.ps1", Text: detachedText} }
 
-var runKey = regexp.MustCompile(`^[a-z0-9-]{1,100}$`)
+var runKey = regexp.MustCompile(`^[a-z0-9-]+$`)
 
 // followWait is how long the server waits for something to tell before it answers a question.
 const followWait = 15 * time.Second
@@ -62,7 +62,7 @@ func (c *Client) RunDetached(ctx context.Context, key string, script Script, par
 }
 
 func (c *Client) runDetached(ctx context.Context, key string, script Script, params any, on func(Event)) (json.RawMessage, error) {
-	if !runKey.MatchString(key) {
+	if len(key) > 100 || !runKey.MatchString(key) {
 		return nil, fmt.Errorf("the key is %.120q: want up to 100 lower-case letters, digits and dashes", key)
 	}
 	t, err := newTask(script, params)

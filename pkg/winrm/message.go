@@ -212,7 +212,7 @@ func parseCode(text string) int64 {
 }
 
 // identifier is what a shell's or command's id may consist of; it goes into later requests as it is.
-var identifier = regexp.MustCompile(`^[0-9A-Za-z{}_-]{1,128}$`)
+var identifier = regexp.MustCompile(`^[0-9A-Za-z{}_-]+$`)
 
 // shellID is found in two places; old and new servers write both.
 func (r *reply) shellID() (string, error) {
@@ -231,7 +231,7 @@ func (r *reply) commandID() (string, error) {
 }
 
 func checkID(id string) error {
-	if !identifier.MatchString(id) {
+	if len(id) > 128 || !identifier.MatchString(id) {
 		return fmt.Errorf("the reply has no usable id: %.40q", id)
 	}
 	return nil
