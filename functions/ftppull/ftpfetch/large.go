@@ -19,7 +19,7 @@ import (
 const (
 	legBlocks  = 16               // blocks of one leg, after which the progress is saved
 	legTime    = 30 * time.Second // a slow leg ends earlier
-	uploading  = 3                // blocks of one file on their way to storage at a time; bounds the memory
+	uploading  = 4                // blocks of one file on their way to storage at a time; bounds the memory
 	progressMB = 1 << 20          // bound of a progress record
 )
 
